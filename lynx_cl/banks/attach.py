@@ -1,0 +1,181 @@
+"""Where a bank acts: every module that a bank has a part for asks, at each forward, which rows are whose.
+
+The bank of a row is data. Rows without a bank go through the untouched module: the whole batch does, in the very call
+that the base alone would make, and only then are the rows of banks replaced. A batch of one bank is never split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from lynx_cl.banks.base import Bank
+from lynx_cl.base.taps import Tap
+from lynx_cl.errors import LynxError, UsageError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Who answers a batch: each bank with the rows it takes, None for all of them. `size` None fits any batch."""
+
+    groups: tuple[tuple[Bank, Tensor | None], ...]
+    size: int | None
+
+
+class Attachment:
+    """Banks by name on the taps of one model, until `detach`.
+
+    Without `rows` or `bank` a forward is the base's. One forward at a time: the plan belongs to the model, not to a
+    thread. `generate` works, greedy or sampling, as long as the batch keeps its rows (no beams).
+    """
+
+    def __init__(self, model: nn.Module, taps: Sequence[Tap]) -> None:
+        self.model = model
+        self.banks: dict[str, Bank] = {}
+        self.plan: Plan | None = None
+        self._sites: dict[str, _Site] = {}
+        for tap in taps:
+            self._hook(tap.name)
+
+    def add(self, name: str, bank: Bank) -> None:
+        """Makes a bank known under a name. Raises LynxError for a name that is taken or a site the model lacks."""
+        if name in self.banks:
+            raise LynxError(f"bank '{name}' is attached already")
+        for site in bank.sites:
+            self._hook(site)
+        self.banks[name] = bank
+
+    def remove(self, name: str) -> None:
+        """Forgets a bank. Raises UsageError for a name that is not attached."""
+        self._known(name)
+        del self.banks[name]
+
+    @contextmanager
+    def rows(self, names: Sequence[str | None]) -> Iterator[None]:
+        """Within it, row i of every batch is answered by bank `names[i]`, by the base where that is None.
+
+        Raises UsageError for a name that is not attached.
+        """
+        distinct = dict.fromkeys(names)
+        if len(distinct) == 1:
+            bank = next(iter(distinct))
+            groups = ((self._known(bank), None),) if bank is not None else ()
+        else:
+            groups = tuple(
+                (self._known(name), torch.tensor([i for i, owner in enumerate(names) if owner == name]))
+                for name in distinct
+                if name is not None
+            )
+        with self._planned(Plan(groups, len(names))):
+            yield
+
+    @contextmanager
+    def bank(self, name: str | None) -> Iterator[None]:
+        """Within it, every row is answered by one bank, or by the base where the name is None."""
+        with self._planned(Plan(() if name is None else ((self._known(name), None),), None)):
+            yield
+
+    def detach(self) -> None:
+        """Gives the model back as it was."""
+        for site in reversed(self._sites.values()):
+            site.restore()
+        self._sites.clear()
+        self.banks.clear()
+
+    def __enter__(self) -> Attachment:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.detach()
+
+    def _hook(self, name: str) -> None:
+        if name in self._sites:
+            return
+        try:
+            module = self.model.get_submodule(name)
+        except AttributeError:
+            raise LynxError(f"bank site {name}: the base has no module of that name") from None
+        self._sites[name] = _Site(name, module, self)
+
+    def _known(self, name: str) -> Bank:
+        if name not in self.banks:
+            raise UsageError(f"bank '{name}' is not attached; attached: {', '.join(sorted(self.banks)) or 'none'}")
+        return self.banks[name]
+
+    @contextmanager
+    def _planned(self, plan: Plan) -> Iterator[None]:
+        before, self.plan = self.plan, plan
+        try:
+            yield
+        finally:
+            self.plan = before
+
+
+def attach(model: nn.Module, taps: Sequence[Tap]) -> Attachment:
+    """Hooks the taps of a model, so that banks can be added. Raises LynxError for a tap that the model lacks."""
+    return Attachment(model, taps)
+
+
+class _Site:
+    """One hooked module: its forward is shadowed on the instance, so module, names and state stay as they were."""
+
+    def __init__(self, name: str, module: nn.Module, attachment: Attachment) -> None:
+        self.name, self.module, self.attachment = name, module, attachment
+        self.shadowed = module.__dict__.get("forward")
+        self.original = module.forward
+        self.inside = False
+        module.forward = self.dispatch  # type: ignore[method-assign]
+
+    def restore(self) -> None:
+        if self.shadowed is None:
+            del self.module.forward
+        else:
+            self.module.forward = self.shadowed  # type: ignore[method-assign]
+
+    def dispatch(self, x: Tensor) -> Tensor:
+        plan = self.attachment.plan
+        if plan is None or self.inside:
+            return self.original(x)
+        groups = [(bank, rows) for bank, rows in plan.groups if self.name in bank.sites]
+        if not groups:
+            return self.original(x)
+        if plan.size is not None and x.shape[0] != plan.size:
+            raise LynxError(f"{self.name}: a batch of {x.shape[0]} rows, but banks were named for {plan.size}")
+        if groups[0][1] is None:
+            return groups[0][0](self.name, x, _Rows(self, x))
+        whole = self.original(x)
+        mixed = whole
+        for bank, rows in groups:
+            rows = rows.to(x.device)
+            own = x.index_select(0, rows)
+            answer = bank(self.name, own, _Rows(self, own, whole.index_select(0, rows)))
+            mixed = mixed.index_copy(0, rows, answer.to(mixed.dtype))
+        return mixed
+
+    def call(self, x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
+        self.inside = True
+        try:
+            return functional_call(self.module, dict(parameters), (x,))
+        finally:
+            self.inside = False
+
+
+class _Rows:
+    """`Frozen` for some rows at a site."""
+
+    def __init__(self, site: _Site, x: Tensor, output: Tensor | None = None) -> None:
+        self.module, self._site, self._x, self._output = site.module, site, x, output
+
+    @property
+    def output(self) -> Tensor:
+        if self._output is None:
+            self._output = self._site.original(self._x)
+        return self._output
+
+    def call(self, x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
+        return self._site.call(x, parameters)

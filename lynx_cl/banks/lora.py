@@ -1,0 +1,88 @@
+"""The lora bank: low-rank experts with a gate (LoRA, Hu et al. 2022; a soft mixture of them, as in MoLoRA).
+
+At a dense tap every linear projection W of the network becomes W x + scale * sum_e g_e(x) B_e A_e x. A sparse tap keeps
+its mixture untouched and gets scale * sum_e g_e(x) B_e silu(A_e x) beside it. `attention` adds the linear form to the
+projections of the self-attention, in every decoder layer or in the tapped ones. The gate g is a softmax over the
+experts, and absent where there is one. B starts at zero, so step 0 is the base bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from lynx_cl.banks.base import Bank, Frozen, Part, bank_kind
+from lynx_cl.base.settings import Settings
+from lynx_cl.base.taps import Tap, attention_projections
+from lynx_cl.errors import LynxError
+
+
+class LoraConfig(Settings):
+    """`rank` of one expert; `scale` multiplies the whole change (peft's lora_alpha / r)."""
+
+    rank: int = Field(8, ge=1, le=1024)
+    experts: int = Field(4, ge=1, le=64)
+    scale: float = Field(2.0, gt=0)
+    attention: bool = False
+    attention_layers: Literal["all", "taps"] = "all"
+
+
+class LowRankExperts(Part):
+    """`experts` pairs of low-rank matrices beside one module, from width `inside` to width `outside`."""
+
+    def __init__(
+        self, inside: int, outside: int, config: LoraConfig, activate: bool, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.experts, self.scale, self.activate = config.experts, config.scale, activate
+        bound = 1 / math.sqrt(inside)  # Kaiming uniform with a = sqrt(5), as nn.Linear and peft start A
+        start = torch.rand(config.experts * config.rank, inside, generator=generator)
+        self.A = nn.Parameter((2 * start - 1) * bound)
+        self.B = nn.Parameter(torch.zeros(outside, config.experts * config.rank))
+        self.gate = None
+        if config.experts > 1:
+            self.gate = nn.Parameter(torch.randn(config.experts, inside, generator=generator) * bound)
+
+    def forward(self, x: Tensor, frozen: Frozen) -> Tensor:
+        output = frozen.output
+        inner = F.linear(x, self.A.to(x.dtype))
+        if self.activate:
+            inner = F.silu(inner)
+        if self.gate is not None:
+            gate = F.linear(x, self.gate.to(x.dtype)).softmax(-1).to(inner.dtype)
+            inner = (inner.unflatten(-1, (self.experts, -1)) * gate[..., None]).flatten(-2)
+        return output + self.scale * F.linear(inner, self.B.to(inner.dtype)).to(output.dtype)
+
+    def active_parameters(self) -> int:
+        return sum(p.numel() for p in self.parameters())
+
+
+@bank_kind("lora", LoraConfig)
+class LoraBank(Bank):
+    """Low-rank experts in and beside the taps, and in attention where asked; see the top of this file."""
+
+    @classmethod
+    def build(cls, taps: Sequence[Tap], model: nn.Module, config: LoraConfig, generator: torch.Generator) -> LoraBank:
+        parts: dict[str, Part] = {}
+        linears: list[str] = []
+        for tap in taps:
+            if tap.sparse:
+                parts[tap.name] = LowRankExperts(tap.hidden, tap.hidden, config, True, generator)
+            else:
+                inside = [name for name, m in model.get_submodule(tap.name).named_modules() if isinstance(m, nn.Linear)]
+                if not inside:
+                    raise LynxError(f"tap {tap.name}: no linear projections for a lora bank to act on")
+                linears += [f"{tap.name}.{name}" for name in inside]
+        if config.attention:
+            layers = None if config.attention_layers == "all" else [tap.layer for tap in taps]
+            linears += attention_projections(model, layers)
+        for name in linears:
+            linear = model.get_submodule(name)
+            parts[name] = LowRankExperts(linear.in_features, linear.out_features, config, False, generator)  # type: ignore[arg-type]
+        return cls(taps, config, parts)

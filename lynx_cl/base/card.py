@@ -1,0 +1,69 @@
+"""The base card (`base.yaml` beside the weights) and where a base is found; reads no weights and imports no torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import yaml
+
+from lynx_cl.base.settings import Settings, read_settings
+from lynx_cl.errors import LynxError, UsageError
+
+CARD_FILE = "base.yaml"
+
+
+class BaseCard(Settings):
+    """What a base says about itself.
+
+    `taps` is a module path pattern with one `*` for the layer number, needed only where the family is unknown.
+    `packs` is True for a base that was trained on several conversations about one picture in one row.
+    """
+
+    name: str = ""
+    family: str = ""
+    description: str = ""
+    licence: str = ""
+    grammar: str = "keyed"
+    packs: bool = False
+    taps: str | None = None
+
+
+def read_card(folder: Path) -> BaseCard:
+    """The card of a base folder, defaults where it has none. Raises UsageError naming file, key and what is allowed."""
+    path = folder / CARD_FILE
+    if not path.exists():
+        return BaseCard(name=folder.name)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"{path}: a base card is a mapping of keys to values")
+    return read_settings(BaseCard, {"name": folder.name, **values}, str(path))
+
+
+def find_base(name_or_path: str) -> Path | str:
+    """Where a base lies: a shipped name ('nano'), a local folder, or else a hub name, returned as it came.
+
+    Raises LynxError for something that looks like a folder and is none, or that holds no model.
+    """
+    from lynx_cl.home import shipped
+
+    folder = Path(name_or_path).expanduser()
+    if len(folder.parts) == 1 and (named := shipped("registry") / "bases" / name_or_path).is_dir():
+        folder = named
+    if not folder.is_dir():
+        if folder.exists() or folder.is_absolute() or name_or_path.startswith((".", "~")) or name_or_path.count("/") != 1:
+            raise UsageError(f"base '{name_or_path}': no such folder, and not the name of a shipped base")
+        return name_or_path
+    config = folder / "config.json"
+    try:
+        model_type = json.loads(config.read_text(encoding="utf-8"))["model_type"]
+    except FileNotFoundError:
+        raise LynxError(f"base {folder}: no config.json, so no model; give a folder saved by save_pretrained") from None
+    except (ValueError, KeyError, TypeError):
+        raise LynxError(f"base {folder}: config.json names no model_type, so it is not a transformers model") from None
+    if not any(folder.glob("*.safetensors")):
+        raise LynxError(f"base {folder}: a {model_type} config but no *.safetensors weights")
+    return folder

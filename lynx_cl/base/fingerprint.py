@@ -1,0 +1,80 @@
+"""Digests of tensors: the fingerprint of a base, and the proof that frozen parameters stayed as they were."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from lynx_cl.errors import LynxError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+CHUNK = 1 << 24  # bytes read at a time
+UNSTABLE_KEYS = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
+
+
+def digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
+    """sha256 over the canonically sorted (name, dtype, shape, bytes) of named tensors.
+
+    >>> digest([("a", torch.zeros(2))]) == digest([("a", torch.zeros(2))])
+    True
+    >>> digest([("a", torch.zeros(2))]) == digest([("a", torch.zeros(1, 2))])
+    False
+    """
+    sha = hashlib.sha256()
+    for name, tensor in sorted(tensors, key=lambda item: item[0]):
+        header = json.dumps([name, str(tensor.dtype), list(tensor.shape)])
+        sha.update(header.encode())
+        flat = tensor.detach().contiguous().reshape(-1).cpu()
+        sha.update(memoryview(flat.view(torch.uint8).numpy()))
+    return sha.hexdigest()
+
+
+def fingerprint(model: PreTrainedModel) -> str:
+    """Digest of a model in memory: its state and its configuration, less the keys that depend on where it was loaded."""
+    config = json.loads(model.config.to_json_string(use_diff=False))
+    text = json.dumps(_without(config), sort_keys=True)
+    return hashlib.sha256((digest(model.state_dict().items()) + text).encode()).hexdigest()
+
+
+def fingerprint_folder(path: str | Path) -> str:
+    """Digest of a base on disk: the bytes of config.json and of every *.safetensors file, by name.
+
+    Kept in memory by size and time of change, so that a second call reads nothing. Raises LynxError where a file cannot
+    be read.
+    """
+    folder = Path(path)
+    files = [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
+    sha = hashlib.sha256()
+    for file in files:
+        try:
+            state = file.stat()
+            sha.update(f"{file.name} {_file_digest(file.resolve(), state.st_size, state.st_mtime_ns)}\n".encode())
+        except OSError as error:
+            raise LynxError(f"base {folder}: cannot read {file.name}: {error.strerror}") from None
+    return sha.hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _file_digest(file: Path, size: int, changed: int) -> str:
+    sha = hashlib.sha256()
+    with file.open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            sha.update(chunk)
+    return sha.hexdigest()
+
+
+def _without(config: dict) -> dict:
+    return {
+        key: _without(value) if isinstance(value, dict) else value
+        for key, value in config.items()
+        if key not in UNSTABLE_KEYS
+    }

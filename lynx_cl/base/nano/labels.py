@@ -1,0 +1,122 @@
+"""Dense labels: what each of the tower's 6 x 6 patches shows, and the words that go with it.
+
+A patch belongs to the object that covers most of it. Categories, sizes, coarse places, the nearest neighbour, the
+outline (12 x 12 coverage) of the patch's object: nothing here is a coordinate in words, and no box enters the decoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lynx_cl.base.nano.model import GRID
+from lynx_cl.base.nano.questions import nearest
+from lynx_cl.data.scenes.categories import COCO
+from lynx_cl.data.scenes.draw import GROUNDS
+from lynx_cl.data.scenes.scene import COLUMNS, ROWS, SIDE, SIZES, Scene
+
+CELL = SIDE // GRID  # pixels
+OUTLINE = 12  # cells a side of the outline
+COVERED = 10  # pixels of a patch an object must show to own it
+NAMES = tuple(category.name for category in COCO)
+_INDEX = {name: i for i, name in enumerate(NAMES)}
+
+
+@dataclass(frozen=True)
+class PatchLabels:
+    """Labels of a batch, B pictures x 36 patches; -100 where a label does not apply."""
+
+    category: Tensor  # (B, 36) index into NAMES; len(NAMES) is the ground
+    size: Tensor  # (B, 36) 0 small, 1 medium, 2 large
+    row: Tensor  # (B, 36)
+    column: Tensor  # (B, 36)
+    neighbour: Tensor  # (B, 36) category of the nearest other object
+    count: Tensor  # (B, 36) objects in the picture, less one
+    ground: Tensor  # (B, 36)
+    outline: Tensor  # (B, 36, 144) share of each 8 x 8 pixel cell that the patch's object covers
+
+
+def patch_labels(scenes: Sequence[Scene]) -> PatchLabels:
+    """Labels of every patch of every scene."""
+    patches = GRID * GRID
+    fields = {name: np.full((len(scenes), patches), -100, dtype=np.int64) for name in PatchLabels.__annotations__}
+    outlines = np.zeros((len(scenes), patches, OUTLINE * OUTLINE), dtype=np.float32)
+    for b, scene in enumerate(scenes):
+        owners = scene.owners()
+        cells = owners.reshape(GRID, CELL, GRID, CELL).transpose(0, 2, 1, 3).reshape(patches, -1)
+        number = len(scene.objects)
+        shown = np.stack([(cells == i + 1).sum(1) for i in range(number)], 1)  # (36, objects)
+        best = shown.argmax(1)
+        owned = shown.max(1) >= COVERED
+        fields["category"][b] = len(NAMES)
+        fields["count"][b] = number - 1
+        fields["ground"][b] = list(GROUNDS).index(scene.ground)
+        for i, thing in enumerate(scene.objects):
+            mine = owned & (best == i)
+            fields["category"][b, mine] = _INDEX[thing.category]
+            fields["size"][b, mine] = tuple(SIZES).index(thing.size)
+            fields["row"][b, mine] = ROWS.index(thing.row)
+            fields["column"][b, mine] = COLUMNS.index(thing.column)
+            other = nearest(thing, scene)
+            if other is not None:
+                fields["neighbour"][b, mine] = _INDEX[other.category]
+            step = SIDE // OUTLINE
+            cover = (owners == i + 1).reshape(OUTLINE, step, OUTLINE, step).mean((1, 3))
+            outlines[b, mine] = cover.reshape(-1)
+    del fields["outline"]
+    return PatchLabels(**{k: torch.from_numpy(v) for k, v in fields.items()}, outline=torch.from_numpy(outlines))
+
+
+class Codebook:
+    """Fixed vectors that the labels stand for in the decoder's space: words by their own embeddings, the rest random.
+
+    A patch that shows a small dog at the top left should lie near dog + small + top + left.
+    """
+
+    def __init__(self, words: Tensor, token_ids: dict[str, list[int]], seed: int = 1) -> None:
+        """`words`: the word embeddings (vocabulary, hidden), `token_ids`: ids of ' dog', ' traffic light', ..."""
+        generator = torch.Generator().manual_seed(seed)
+        hidden = words.shape[1]
+
+        def worded(names: Sequence[str]) -> Tensor:
+            rows = torch.stack([words[token_ids[name]].sum(0) / len(token_ids[name]) ** 0.5 for name in names])
+            rows = rows.detach().clone()
+            rows[:, 0] = 0.0
+            return rows
+
+        def drawn(count: int) -> Tensor:
+            rows = torch.randn(count, hidden, generator=generator) / hidden**0.5
+            rows[:, 0] = 0.0
+            return rows
+
+        self.tables: dict[str, Tensor] = {
+            "category": torch.cat([worded(NAMES), drawn(1)]),
+            "size": worded(tuple(SIZES)),
+            "row": worded(ROWS),
+            "column": worded(COLUMNS),
+            "neighbour": 0.7 * drawn(len(NAMES)),
+            "count": 0.7 * drawn(6),
+            "ground": 0.7 * worded(tuple(GROUNDS)),
+        }
+        self.profile = 0.35 * drawn(2 * OUTLINE)  # one row for each column and each line of the outline
+
+    @staticmethod
+    def vocabulary() -> tuple[str, ...]:
+        """The names whose token ids the codebook needs."""
+        return (*NAMES, *SIZES, *ROWS, *COLUMNS, *GROUNDS)
+
+    def ideal(self, labels: PatchLabels) -> Tensor:
+        """What a perfect tower and projector would give: (B, 36, hidden)."""
+        total = torch.zeros((*labels.category.shape, next(iter(self.tables.values())).shape[1]))
+        for name, table in self.tables.items():
+            index = getattr(labels, name)
+            rows = table[index.clamp(min=0)]
+            if name in ("count", "ground"):
+                rows = rows * 0.5
+            total += rows * (index >= 0).unsqueeze(-1)
+        outline = labels.outline.unflatten(-1, (OUTLINE, OUTLINE))
+        return total + torch.cat([outline.amax(-2), outline.amax(-1)], -1) @ self.profile

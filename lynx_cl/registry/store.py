@@ -1,0 +1,279 @@
+"""The registry: transactions from one immutable snapshot to the next, and reading that needs no lock.
+
+On disk, below one folder:
+
+    objects/sha256/ab/cdef...   immutable content: weights, statistics, manifests, records, certificates
+    snapshots/<digest>.json     immutable states
+    head                        the digest of the current snapshot, replaced atomically
+    log                         one line a commit
+    lock, tmp/                  held while the head is compared and swapped; files not yet complete
+
+Objects reach the disk before the snapshot that names them, the snapshot before the log's line, that before the head. A
+crash anywhere leaves the old head or the new one, and at worst files that nothing refers to.
+"""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import JsonValue
+
+from lynx_cl.errors import LynxError, UsageError
+from lynx_cl.registry import faults, log
+from lynx_cl.registry.canonical import sha256
+from lynx_cl.registry.durable import make_folder, write_whole
+from lynx_cl.registry.objects import ObjectStore
+from lynx_cl.registry.snapshot import DIGEST, AddRecord, BaseRef, Snapshot, TaskEntry, TaskManifest, Version
+from lynx_cl.registry.views import Row, Stored, TaskVersion, parse, row
+
+LOCK_SECONDS = 60.0
+
+Rows = list[Row]
+History = list[log.LogEntry]
+
+
+class HeadMoved(LynxError):
+    """Another process committed after the snapshot that this commit was measured against."""
+
+
+class Registry:
+    """The registry at `path`, which need not exist yet: then it holds no task, and `init` makes it."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.objects = ObjectStore(self.path / "objects" / "sha256", self.scratch)
+
+    @property
+    def scratch(self) -> Path:
+        """Folder of files not yet complete; what a crash left there is of no use to anyone."""
+        return self.path / "tmp"
+
+    @property
+    def snapshots(self) -> Path:
+        return self.path / "snapshots"
+
+    # reading
+
+    def head_digest(self) -> str | None:
+        """Digest of the current snapshot; None where there is no registry. Raises LynxError for a damaged head."""
+        path = self.path / "head"
+        try:
+            text = path.read_bytes().decode("ascii", "replace")
+        except FileNotFoundError:
+            if any(entry.parent for entry in log.read(self.path / "log").values()):
+                raise LynxError(
+                    f"{path}: missing, though the log has commits; put back the last digest in it"
+                ) from None
+            return None
+        if not (text.endswith("\n") and DIGEST.fullmatch(text[:-1])):
+            raise LynxError(f"{path}: holds no digest; put back the last one of {self.path / 'log'}")
+        return text[:-1]
+
+    def exists(self) -> bool:
+        """Whether `init` has been done here."""
+        return self.head_digest() is not None
+
+    def head(self) -> Snapshot:
+        """The current snapshot. Raises LynxError if there is none or it is damaged."""
+        digest = self.head_digest()
+        if digest is None:
+            raise LynxError(f"{self.path}: there is no registry yet; 'lynx-cl add-task' makes one")
+        return self.snapshot(digest)
+
+    def snapshot(self, digest: str) -> Snapshot:
+        """The snapshot of a digest. Raises LynxError where it is missing, altered or of an unknown format."""
+        path = self.snapshots / f"{digest}.json"
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise LynxError(f"{path}: the snapshot is missing; run 'lynx-cl registry verify'") from None
+        if sha256(data) != digest:
+            raise LynxError(f"{path}: the snapshot's bytes have changed; run 'lynx-cl registry verify'")
+        return parse(Snapshot, data, path)
+
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the tasks in canonical order; empty where there is no registry."""
+        return tuple(sorted(self.head().tasks)) if self.exists() else ()
+
+    def task(self, address: str) -> TaskVersion:
+        """The current version of `name`, or the one addressed by `name@2`. Raises UsageError for an unknown one."""
+        snapshot = self.head()
+        name, _, number = address.partition("@")
+        entry = snapshot.tasks.get(name)
+        if entry is None:
+            known = ", ".join(sorted(snapshot.tasks)) or "none yet"
+            raise UsageError(f"task {name!r} is not in {self.path}; known: {known}")
+        version = entry.current if not number else int(number) if number.isdecimal() else 0
+        if version not in entry.versions:
+            known = ", ".join(f"{name}@{n}" for n in sorted(entry.versions))
+            raise UsageError(f"task {name!r} has no version {number!r} in {self.path}; known: {known}")
+        digests = entry.versions[version]
+        return TaskVersion(
+            task=name,
+            version=version,
+            current=version == entry.current,
+            digest=digests.manifest,
+            manifest=self._stored(TaskManifest, digests.manifest),
+            record=self._stored(AddRecord, digests.record),
+        )
+
+    def read(self, digest: str) -> bytes:
+        """The bytes of an object, checked. Raises LynxError where they are missing or changed."""
+        return self.objects.get(digest)
+
+    def list(self) -> Rows:
+        """The current version of every task, by name."""
+        base = self.head().base.name if self.exists() else ""
+        return [row(self.task(name), base) for name in self.tasks()]
+
+    def log(self) -> History:
+        """The commits that led to the head, the first one first."""
+        entries = log.read(self.path / "log")
+        chain: History = []
+        digest = self.head_digest()
+        while digest is not None:
+            chain.append(entries.get(digest) or log.LogEntry.of(self.snapshot(digest)))
+            digest = chain[-1].parent
+        return chain[::-1]
+
+    # writing
+
+    def init(
+        self,
+        base_fingerprint: str,
+        base_name: str,
+        *,
+        files: Mapping[str, bytes] | None = None,
+        router: dict[str, JsonValue] | None = None,
+        command: str = "init",
+    ) -> Snapshot:
+        """Make the registry of one base, or return the head of the one that is there.
+
+        `files` are objects that belong to the base (the `router` statistics of its own requests), `router` the router's
+        configuration. Raises LynxError where the registry is another base's.
+        """
+        digests = {role: self.objects.put(data) for role, data in (files or {}).items()}
+        base = BaseRef(name=base_name, fingerprint=base_fingerprint, files=digests)
+        with self._locked():
+            if self.exists():
+                head = self.head()
+                self.check_base(base_fingerprint, base_name, head)
+                return head
+            first = Snapshot(base=base, router=router or {}, time=now(), command=command, who=_who())
+            self._move_head(first)
+            return first
+
+    def check_base(self, fingerprint: str, name: str, snapshot: Snapshot | None = None) -> None:
+        """Raises LynxError where the registry's banks (in `snapshot`, or else its head) fit another base."""
+        theirs = (snapshot or self.head()).base
+        if theirs.fingerprint != fingerprint:
+            raise LynxError(
+                f"{self.path}: its banks fit the base {theirs.name} ({theirs.fingerprint[:12]}), "
+                f"not {name} ({fingerprint[:12]}); give that base, or another --home"
+            )
+
+    def add(
+        self,
+        manifest: TaskManifest,
+        files: Mapping[str, bytes],
+        record: AddRecord | None = None,
+        *,
+        record_files: Mapping[str, bytes] | None = None,
+        update: bool = False,
+        command: str = "add-task",
+        expect: str | None = None,
+    ) -> Snapshot:
+        """Commit a new task, or with `update` the next version of one, in a single transaction.
+
+        `files` (role: bytes; `bank` is required) complete the manifest, `record_files` the record; a role `certificate`
+        among the latter becomes the snapshot's certificate. `expect` is the digest of the snapshot that the add was
+        measured against. Raises HeadMoved where the head is another by now, LynxError where the task exists already (or
+        does not, with `update`) or the base is another; nothing has changed then.
+        """
+        if "bank" not in files:
+            raise ValueError("a task version needs a file of the role 'bank'")
+        self._check_addable(self.head(), manifest, update)
+        kept = {role: self.objects.put(data) for role, data in (record_files or {}).items()}
+        record = (record or AddRecord(created=now())).but(files=kept)
+        manifest = manifest.but(files={role: self.objects.put(data) for role, data in files.items()})
+        version = Version(manifest=self.objects.put(manifest.to_bytes()), record=self.objects.put(record.to_bytes()))
+        faults.fault_point("add.objects")
+
+        def with_task(parent: Snapshot) -> dict[str, Any]:
+            self._check_addable(parent, manifest, update)
+            before = parent.tasks[manifest.task].versions if update else {}
+            number = max(before, default=0) + 1
+            entry = TaskEntry(current=number, versions={**before, number: version})
+            return {"tasks": {**parent.tasks, manifest.task: entry}, "certificate": kept.get("certificate")}
+
+        return self.commit(with_task, command=command, task=manifest.task, expect=expect)
+
+    def commit(
+        self,
+        change: Callable[[Snapshot], dict[str, Any]],
+        *,
+        command: str,
+        task: str | None = None,
+        expect: str | None = None,
+    ) -> Snapshot:
+        """Move the head from the current snapshot to that snapshot with the fields that `change` gives for it.
+
+        `change` runs under the lock on the head as it is then, and may raise to refuse; every object that it names must
+        have been put before. Raises HeadMoved where `expect` is given and is not the head.
+        """
+        with self._locked():
+            parent = self.head()
+            if expect is not None and parent.digest != expect:
+                raise HeadMoved(f"{self.path}: another process committed meanwhile; measure again and retry")
+            told = {"parent": parent.digest, "time": now(), "command": command, "task": task, "who": _who()}
+            child = parent.but(**{"certificate": None, **told, **change(parent)})
+            self._move_head(child)
+            return child
+
+    def _move_head(self, snapshot: Snapshot) -> None:
+        """Write a snapshot, its line in the log, and the head, in this order. The lock must be held."""
+        path = self.snapshots / f"{snapshot.digest}.json"
+        write_whole(path, snapshot.to_bytes(), scratch=self.scratch, what="snapshot")
+        log.append(self.path / "log", log.LogEntry.of(snapshot))
+        write_whole(self.path / "head", f"{snapshot.digest}\n".encode(), scratch=self.scratch, what="head")
+
+    def _check_addable(self, snapshot: Snapshot, manifest: TaskManifest, update: bool) -> None:
+        self.check_base(manifest.base, f"that of {manifest.task}", snapshot)
+        entry = snapshot.tasks.get(manifest.task)
+        if entry is None and update:
+            raise UsageError(f"task {manifest.task!r} is not in {self.path}, so there is nothing to update; add it")
+        if entry is not None and not update:
+            raise LynxError(
+                f"task {manifest.task!r} is in {self.path} already, as version {entry.current}; "
+                "--update adds a new version of it"
+            )
+
+    def _stored(self, model: type[Stored], digest: str) -> Stored:
+        return parse(model, self.read(digest), self.objects.path(digest))
+
+    def _locked(self) -> AbstractContextManager[Any]:
+        """The lock of writers. Raises LynxError when another process keeps it for LOCK_SECONDS."""
+        import filelock
+
+        make_folder(self.path)
+        try:
+            return filelock.FileLock(self.path / "lock").acquire(timeout=LOCK_SECONDS)
+        except filelock.Timeout as error:
+            raise LynxError(f"{self.path}: locked by another process for {LOCK_SECONDS:.0f} s; try later") from error
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as in some containers
+        return "unknown"

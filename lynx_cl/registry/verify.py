@@ -1,0 +1,111 @@
+"""Is every byte of a registry what it was? Each object, snapshot, head and line of the log against its digest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lynx_cl.errors import LynxError
+from lynx_cl.registry import log
+from lynx_cl.registry.canonical import sha256
+from lynx_cl.registry.snapshot import AddRecord, Snapshot, TaskManifest
+from lynx_cl.registry.store import Registry
+from lynx_cl.registry.views import parse
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with one file: `path` relative to the registry."""
+
+    path: str
+    message: str
+
+
+def verify(registry: Registry) -> list[Problem]:
+    """All that is wrong with a registry; nothing for one that does not exist.
+
+    Files that nothing refers to (left by a crash before the commit) are no problem, unless their bytes have changed.
+    """
+    problems = [*_damaged_objects(registry)]
+    snapshots, damaged = _read_snapshots(registry)
+    problems += damaged
+    for snapshot in snapshots.values():
+        problems += _missing_objects(registry, snapshot)
+    problems += _broken_history(registry, snapshots)
+    return sorted(set(problems), key=lambda problem: (problem.path, problem.message))
+
+
+def leftovers(registry: Registry) -> list[Path]:
+    """Unfinished files of writers that are running, or were killed."""
+    return sorted(registry.scratch.glob("*")) if registry.scratch.is_dir() else []
+
+
+def _damaged_objects(registry: Registry) -> Iterator[Problem]:
+    for path in registry.objects:
+        if sha256(path.read_bytes()) != path.parent.name + path.name:
+            yield _problem(registry, path, "the object's bytes have changed")
+
+
+def _read_snapshots(registry: Registry) -> tuple[dict[str, Snapshot], list[Problem]]:
+    snapshots: dict[str, Snapshot] = {}
+    problems: list[Problem] = []
+    for path in sorted(registry.snapshots.glob("*")):
+        try:
+            snapshots[path.stem] = registry.snapshot(path.stem)
+        except LynxError:
+            problems.append(_problem(registry, path, "the snapshot's bytes have changed"))
+    return snapshots, problems
+
+
+def _missing_objects(registry: Registry, snapshot: Snapshot) -> Iterator[Problem]:
+    for digest, what in _references(registry, snapshot):
+        path = registry.objects.path(digest)
+        if not path.is_file():
+            yield _problem(registry, path, f"missing: {what}")
+
+
+def _references(registry: Registry, snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    """Every object that a snapshot needs, with what it is."""
+    yield from ((digest, f"{role} of the base") for role, digest in snapshot.base.files.items())
+    if snapshot.certificate:
+        yield snapshot.certificate, f"certificate of snapshot {snapshot.digest[:12]}"
+    for name, entry in snapshot.tasks.items():
+        for number, version in entry.versions.items():
+            parts: tuple[tuple[str, str, type[TaskManifest] | type[AddRecord]], ...] = (
+                ("manifest", version.manifest, TaskManifest),
+                ("record", version.record, AddRecord),
+            )
+            for what, digest, model in parts:
+                yield digest, f"{what} of {name}@{number}"
+                try:
+                    stored = parse(model, registry.read(digest), registry.objects.path(digest))
+                except LynxError:  # told of as missing or as changed
+                    continue
+                yield from ((part, f"{role} of {name}@{number}") for role, part in stored.files.items())
+
+
+def _broken_history(registry: Registry, snapshots: dict[str, Snapshot]) -> Iterator[Problem]:
+    """The head, the snapshots before it, and the log's line of each."""
+    head, lines = registry.path / "head", registry.path / "log"
+    try:
+        digest = registry.head_digest()
+    except LynxError as error:
+        yield _problem(registry, head, str(error).removeprefix(f"{head}: "))
+        return
+    entries = log.read(lines)
+    if digest is not None and not (registry.snapshots / f"{digest}.json").exists():
+        yield _problem(registry, head, f"names the snapshot {digest[:12]}, which is missing")
+    while digest is not None:
+        if not (registry.snapshots / f"{digest}.json").exists():
+            yield _problem(registry, registry.snapshots / f"{digest}.json", "missing")
+        snapshot = snapshots.get(digest)
+        entry = entries.get(digest)
+        if entry is None or (snapshot is not None and entry != log.LogEntry.of(snapshot)):
+            yield _problem(registry, lines, f"the line of snapshot {digest[:12]} is missing or has changed")
+        known = snapshot or entry
+        digest = known.parent if known else None
+
+
+def _problem(registry: Registry, path: Path, message: str) -> Problem:
+    return Problem(path.relative_to(registry.path).as_posix(), message)

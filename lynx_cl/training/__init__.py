@@ -1,0 +1,1 @@
+"""Training one bank on a frozen base: step loss, LightningModule, checkpoints, feature cache."""

@@ -1,0 +1,129 @@
+"""The LightningModule that trains one bank: the base runs frozen, and only the bank is the module's own."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lynx_cl.banks.attach import Attachment
+from lynx_cl.banks.base import Bank
+from lynx_cl.errors import LynxError
+from lynx_cl.training.config import TrainConfig, learning_rate
+from lynx_cl.training.feature_cache import FeatureCache, caches
+from lynx_cl.training.step_loss import answer_positions, next_tokens, weigh_steps
+
+NAME = "training"  # the bank's name in the attachment
+
+
+class BankModule(pl.LightningModule):
+    """Trains `bank` through `attachment` on batches of answers.
+
+    A batch has input_ids, labels, step_ids (rows, tokens), step_weights (rows, steps), attention_mask, and optionally
+    pixel_values, position_ids and step_names (a name for each column of step_weights). The base is no child of this
+    module: neither its optimiser nor its state can hold it.
+    """
+
+    def __init__(self, model: Any, attachment: Attachment, bank: Bank, config: TrainConfig) -> None:
+        super().__init__()
+        self.bank = bank
+        self.config = config
+        self.steps_done = 0
+        self.last: dict[str, float] = {}
+        self.elapsed: Callable[[], float] = lambda: 0.0
+        self._base = (model,)  # in a tuple, so that it does not become a child
+        self._attachment = attachment
+        attachment.add(NAME, bank)
+        self._cache = FeatureCache(model, config.cache_mb * 2**20) if config.cache_mb and caches(model) else None
+
+    def losses(self, batch: Any) -> tuple[Tensor, dict[str, float]]:
+        """The step loss of a batch, and the mean loss of each step by name."""
+        model = self._base[0]
+        answers = answer_positions(batch.labels)
+        if not bool(answers.any()):
+            raise LynxError("training: a batch has no answer token; every example needs an answer")
+        with self._attachment.bank(NAME), _only(model, answers):
+            logits = model(**self._inputs(batch), use_cache=False).logits
+        losses = F.cross_entropy(logits.float(), next_tokens(batch.labels)[answers], reduction="none")
+        rows = answers.nonzero()[:, 0]
+        loss, each = weigh_steps(losses, rows, next_tokens(batch.step_ids)[answers], batch.step_weights)
+        names = getattr(batch, "step_names", None) or [f"step {i}" for i in range(each.shape[1])]
+        return loss, mean_by_name(each, names)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        loss, each = self.losses(batch)
+        if not bool(torch.isfinite(loss)):
+            raise LynxError(
+                f"training: the loss is {loss.item()} at step {self.steps_done}; "
+                f"lower learning_rate (it is {self.config.learning_rate}) or use precision=float32"
+            )
+        self.log("loss", loss.detach(), prog_bar=True)
+        self.last = {"loss": loss.item(), **{f"loss/{name}": value for name, value in each.items()}}
+        return loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        loss, each = self.losses(batch)
+        if not bool(torch.isfinite(loss)):
+            raise LynxError(f"training: the validation loss is {loss.item()} at step {self.steps_done}")
+        rows = batch.labels.shape[0]
+        self.log("val/loss", loss, batch_size=rows, on_step=False, on_epoch=True, prog_bar=True)
+        for name, value in each.items():
+            self.log(f"val/loss/{name}", value, batch_size=rows, on_step=False, on_epoch=True)
+
+    def on_fit_start(self) -> None:
+        self._base[0].to(self.device)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        rate = learning_rate(self.config, self.steps_done, self.elapsed())
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = rate
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(
+            self.bank.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay, betas=(0.9, 0.98)
+        )
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        tensors = {f.name: getattr(batch, f.name) for f in dataclasses.fields(batch)}
+        moved = {name: value.to(device) for name, value in tensors.items() if isinstance(value, Tensor)}
+        return dataclasses.replace(batch, **moved)
+
+    def _inputs(self, batch: Any) -> dict[str, Any]:
+        pixels = getattr(batch, "pixel_values", None)
+        inputs = {"attention_mask": batch.attention_mask, "position_ids": getattr(batch, "position_ids", None)}
+        if pixels is not None and self._cache is not None:
+            inputs["inputs_embeds"] = self._cache.embed(batch.input_ids, pixels)
+        else:
+            inputs |= {"input_ids": batch.input_ids, "pixel_values": pixels}
+        return {name: value for name, value in inputs.items() if value is not None}
+
+
+def mean_by_name(each: Tensor, names: Sequence[str]) -> dict[str, float]:
+    """The mean over rows of each step's loss (rows, steps), steps of one name together; a step no row has is left out.
+
+    >>> mean_by_name(torch.tensor([[1.0, 2.0, float("nan")], [3.0, float("nan"), 4.0]]), ["where", "answer", "answer"])
+    {'where': 2.0, 'answer': 3.0}
+    """
+    means = {}
+    for name in dict.fromkeys(names):
+        mean = each[:, [i for i, other in enumerate(names) if other == name]].nanmean().item()
+        if mean == mean:
+            means[name] = mean
+    return means
+
+
+@contextmanager
+def _only(model: Any, positions: Tensor) -> Iterator[None]:
+    """Within it, the model's head computes logits at the given positions (rows, tokens) alone: (positions, vocabulary)."""
+    head = model.get_output_embeddings()
+    handle = head.register_forward_pre_hook(lambda module, inputs: (inputs[0][positions],))
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -1,0 +1,263 @@
+"""Training a bank with Lightning: best validation kept, checkpoints that a killed run goes on from, the base proven
+unchanged."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar, Timer
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lynx_cl.banks.attach import attach
+from lynx_cl.banks.base import Bank
+from lynx_cl.base.fingerprint import digest
+from lynx_cl.base.load import Base
+from lynx_cl.errors import LynxError
+from lynx_cl.training.checkpoint import Checkpoint, optimizer_tensors, read_checkpoint, restore_optimizer
+from lynx_cl.training.config import TrainConfig, autocasts
+from lynx_cl.training.module import BankModule
+from lynx_cl.training.stream import Epochs, Stream
+
+Record = dict[str, float]
+FREE = {"max_minutes", "log_every", "cache_mb"}  # settings that a resumed run may change
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run did. `stopped` is steps, plateau or time; `seconds` covers the run's earlier parts too."""
+
+    seconds: float
+    steps: int
+    stopped: str
+    best_step: int
+    best_val: float
+    history: list[Record]
+    frozen_digest_before: str
+    frozen_digest_after: str
+    bank_digest: str
+
+
+def train_bank(
+    base: Base,
+    bank: Bank,
+    train_batches: Epochs,
+    val_batches: Sequence[Any],
+    config: TrainConfig,
+    run_dir: Path,
+    *,
+    resume: bool = False,
+    on_log: Callable[[Record], None] | None = None,
+    progress: bool = False,
+) -> TrainResult:
+    """Trains a bank in place and leaves it at its best validation loss, frozen.
+
+    `train_batches` gives the batches of an epoch from its seed, the same for the same seed (a Sequence is resumed
+    without making what is skipped); `val_batches` are kept in memory. `run_dir` holds the checkpoint, rewritten at
+    every validation; with `resume` the run goes on from it, and ends as if it had never stopped. `on_log` gets a record
+    every `log_every` steps and at each validation.
+
+    Raises LynxError for a loss that is not finite, an interrupt, a disk that refuses, a checkpoint of another run, and
+    a frozen tensor that changed.
+    """
+    if not val_batches:
+        raise LynxError("training: no validation batches; the data source needs more examples")
+    base.model.requires_grad_(False).eval()
+    bank.requires_grad_(True)
+    before = digest(base.model.state_dict().items())
+    identity = {
+        "base": base.fingerprint,
+        "kind": bank.kind,
+        "bank": bank.bank_config(),
+        "start": digest(bank.state().items()),
+        "training": config.model_dump(exclude=FREE),
+    }
+    point = read_checkpoint(run_dir, identity) if resume else None
+    run = _Run(bank, identity, run_dir, config, on_log, point)
+    torch.manual_seed(config.seed)
+    with attach(base.model, bank.taps) as attachment:
+        module = BankModule(base.model, attachment, bank, config)
+        run.fit(module, train_batches, val_batches, progress)
+    bank.load_state(run.best)
+    bank.requires_grad_(False).eval()
+    after = digest(base.model.state_dict().items())
+    if after != before:
+        raise LynxError("training: a frozen tensor of the base changed; nothing is kept, please report this")
+    return TrainResult(
+        seconds=run.timer.time_elapsed(),
+        steps=run.step,
+        stopped=run.stopped,
+        best_step=run.best_step,
+        best_val=run.best_val,
+        history=run.history,
+        frozen_digest_before=before,
+        frozen_digest_after=after,
+        bank_digest=digest(bank.state().items()),
+    )
+
+
+class _Run(Callback):
+    """One run's memory: the best bank, the history, and the checkpoint after each validation."""
+
+    def __init__(
+        self,
+        bank: Bank,
+        identity: dict[str, Any],
+        folder: Path,
+        config: TrainConfig,
+        on_log: Callable[[Record], None] | None,
+        point: Checkpoint | None,
+    ) -> None:
+        self.bank, self.identity, self.folder, self.config = bank, identity, folder, config
+        self.on_log = on_log or (lambda record: None)
+        self.point = point
+        limit = None if config.max_minutes is None else timedelta(minutes=config.max_minutes)
+        self.timer = Timer(limit, interval="step", verbose=False)
+        self.plateau = EarlyStopping(
+            "val/loss",
+            min_delta=config.min_delta,
+            patience=config.patience,
+            check_finite=False,
+            check_on_train_epoch_end=False,
+        )
+        self.step, self.best_step, self.best_val = 0, 0, float("inf")
+        self.best: dict[str, Tensor] = {}
+        self.history: list[Record] = []
+        self._recent: list[Record] = []
+        if point is not None:
+            progress = point.progress
+            self.step, self.best_step, self.best_val = progress["step"], progress["best_step"], progress["best_val"]
+            self.history, self.best = progress["history"], point.best
+            bank.load_state(point.bank)
+            self.timer.load_state_dict(progress["timer"])
+            self.plateau.wait_count = progress["wait"]
+            self.plateau.best_score = torch.tensor(progress["plateau"])
+
+    @property
+    def stopped(self) -> str:
+        if self.step >= self.config.steps:
+            return "steps"
+        return "plateau" if self.plateau.wait_count >= self.config.patience else "time"
+
+    def fit(self, module: BankModule, epochs: Epochs, val_batches: Sequence[Any], progress: bool) -> None:
+        """Trains from the run's step to its end."""
+        stream = Stream(epochs, self.config.seed, self.step, self.config.steps, self.config.val_every)
+        if stream.chunks == 0 or (self.point is not None and self.stopped == "plateau"):
+            return
+        module.steps_done = self.step
+        module.elapsed = self.timer.time_elapsed
+        callbacks: list[Callback] = [self.timer, self.plateau, self]
+        with _quiet(), _interruptible(self):
+            trainer = pl.Trainer(
+                accelerator="auto",
+                devices=1,
+                max_epochs=stream.chunks,
+                precision="bf16-mixed" if autocasts(self.config, _device()) else "32-true",
+                gradient_clip_val=self.config.gradient_clip,
+                callbacks=[*callbacks, RichProgressBar()] if progress else callbacks,
+                enable_progress_bar=progress,
+                enable_model_summary=False,
+                enable_checkpointing=False,
+                logger=False,
+                num_sanity_val_steps=0,
+                use_distributed_sampler=False,
+                default_root_dir=self.folder,
+            )
+            trainer.fit(module, stream, DataLoader(list(val_batches), batch_size=None))  # type: ignore[arg-type]
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if self.point is not None:
+            restore_optimizer(trainer.optimizers[0], self.point.optimizer)
+            torch.set_rng_state(self.point.random["cpu"])
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.step += 1
+        module.steps_done = self.step
+        self._recent.append(module.last)
+        if self.step % self.config.log_every == 0:
+            keys = dict.fromkeys(key for record in self._recent for key in record)
+            means = {k: _mean([r[k] for r in self._recent if k in r]) for k in keys}
+            self._log({**means, "learning_rate": trainer.optimizers[0].param_groups[0]["lr"]})
+            self._recent.clear()
+
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        metrics = {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
+        if metrics["val/loss"] < self.best_val:
+            self.best_val, self.best_step = metrics["val/loss"], self.step
+            self.best = {name: tensor.cpu().clone() for name, tensor in self.bank.state().items()}
+        self._log(metrics)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._recent.clear()
+        progress = {
+            "step": self.step,
+            "best_step": self.best_step,
+            "best_val": self.best_val,
+            "history": self.history,
+            "timer": self.timer.state_dict(),
+            "wait": self.plateau.wait_count,
+            "plateau": self.plateau.best_score.item(),
+        }
+        random = {"cpu": torch.get_rng_state()}
+        optimizer = optimizer_tensors(trainer.optimizers[0])
+        Checkpoint(self.identity, progress, self.bank.state(), self.best, optimizer, random).write(self.folder)
+
+    def _log(self, values: Record) -> None:
+        record = {"step": self.step, "seconds": round(self.timer.time_elapsed(), 2), **values}
+        self.history.append(record)
+        self.on_log(record)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@contextmanager
+def _interruptible(run: _Run) -> Iterator[None]:
+    """Turns Lightning's exit on Ctrl-C or SIGTERM into a LynxError, and gives the signals back as they were."""
+    main = threading.current_thread() is threading.main_thread()
+    handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)} if main else {}
+    started = time.monotonic()
+    try:
+        yield
+    except (SystemExit, KeyboardInterrupt):
+        kept = run.folder / "last.safetensors"
+        rest = "the last checkpoint is kept, go on with --resume" if kept.exists() else "no checkpoint had been written"
+        raise LynxError(
+            f"training: interrupted at step {run.step} after {time.monotonic() - started:.0f} s; {rest}"
+        ) from None
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps Lightning's notices off the terminal: they speak of its own options, not of the run."""
+    names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
+    levels = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

@@ -1,0 +1,159 @@
+"""Where banks act: exact starts, exact base rows, one bank a row, generation, and errors for what does not fit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.families.tiny import tiny_inputs, tiny_llava
+
+from lynx_cl.banks.attach import attach
+from lynx_cl.banks.base import Bank, build_bank
+from lynx_cl.base.taps import find_taps
+from lynx_cl.errors import LynxError, UsageError
+
+BANKS = [
+    ("twin", {}),
+    ("twin", {"experts": 1, "top_k": 1}),
+    ("lora", {}),
+    ("lora", {"experts": 1, "attention": True}),
+    ("lora", {"attention": True, "attention_layers": "taps"}),
+]
+FAMILIES = ["qwen3_moe", "llama", "phi", "phi3"]
+
+
+def disturbed(bank: Bank, seed: int = 0) -> Bank:
+    """The bank with random parameters, as if trained."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in bank.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+    return bank.requires_grad_(False)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("kind", "config"), BANKS)
+def test_an_untrained_bank_is_the_base_bit_for_bit(family: str, kind: str, config: dict) -> None:
+    model = tiny_llava(family)
+    inputs = tiny_inputs(3)
+    plain = model(**inputs).logits
+    taps = find_taps(model, every=1)
+    with attach(model, taps) as attachment:
+        attachment.add("new", build_bank(kind, taps, model, config, seed=1))
+        with attachment.bank("new"):
+            assert torch.equal(model(**inputs).logits, plain)
+            with torch.autocast("cpu", torch.bfloat16):
+                in_bf16 = model(**inputs).logits
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(model(**inputs).logits, in_bf16)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("tokens", [1, 8])
+def test_rows_of_a_mixed_batch(family: str, tokens: int) -> None:
+    model = tiny_llava(family)
+    inputs = tiny_inputs(6, tokens)
+    plain = model(**inputs).logits
+    taps = find_taps(model)
+    with attach(model, taps) as attachment:
+        attachment.add("a", disturbed(build_bank("twin", taps, model, {}, 0)))
+        attachment.add("b", disturbed(build_bank("lora", taps, model, {"attention": True}, 0)))
+        alone = {}
+        for name in ("a", "b"):
+            with attachment.bank(name):
+                alone[name] = model(**inputs).logits
+        with attachment.rows(["a", None, "b", "a", None, "b"]):
+            mixed = model(**inputs).logits
+        assert torch.equal(model(**inputs).logits, plain)
+        with attachment.rows([None] * 6):
+            assert torch.equal(model(**inputs).logits, plain)
+    assert torch.equal(mixed[[1, 4]], plain[[1, 4]])
+    torch.testing.assert_close(mixed[[0, 3]], alone["a"][[0, 3]], atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(mixed[[2, 5]], alone["b"][[2, 5]], atol=2e-5, rtol=1e-4)
+    assert not torch.allclose(alone["a"], plain, atol=1e-2)
+    assert not torch.allclose(alone["b"], plain, atol=1e-2)
+
+
+def test_base_rows_keep_their_bits_when_decoding_one_token_beside_banks() -> None:
+    """Few tokens reach an expert then, which is where plain matrix products change a row's last bits."""
+    model = tiny_llava()
+    taps = find_taps(model)
+    inputs = tiny_inputs(8)
+    names: list[str | None] = ["a", None] * 4
+    step = torch.full((8, 1), 7)
+
+    def decode() -> torch.Tensor:
+        cache = model(**inputs, use_cache=True).past_key_values
+        return model(input_ids=step, past_key_values=cache).logits
+
+    plain = decode()
+    with attach(model, taps) as attachment:
+        attachment.add("a", disturbed(build_bank("twin", taps, model, {}, 0)))
+        with attachment.rows(names):
+            mixed = decode()
+    assert torch.equal(mixed[1::2], plain[1::2])
+
+
+def test_generate_with_a_bank_a_row() -> None:
+    model = tiny_llava()
+    taps = find_taps(model)
+    inputs = tiny_inputs(4)
+    settings = {"max_new_tokens": 6, "do_sample": False}
+    plain = model.generate(**inputs, **settings)
+    with attach(model, taps) as attachment:
+        attachment.add("a", disturbed(build_bank("twin", taps, model, {}, 0)))
+        with attachment.bank("a"):
+            alone = model.generate(**inputs, **settings)
+        with attachment.rows(["a", None, "a", None]):
+            mixed = model.generate(**inputs, **settings)
+    assert torch.equal(mixed[[1, 3]], plain[[1, 3]])
+    assert torch.equal(mixed[[0, 2]], alone[[0, 2]])
+    assert not torch.equal(alone, plain)
+
+
+def test_detaching_gives_the_model_back() -> None:
+    model = tiny_llava("llama")
+    names = list(model.state_dict())
+    taps = find_taps(model)
+    attachment = attach(model, taps)
+    attachment.add("a", build_bank("lora", taps, model, {}, 0))
+    with attach(model, taps) as second:
+        second.add("b", disturbed(build_bank("twin", taps, model, {}, 0)))
+        with second.bank("b"):
+            model(**tiny_inputs(2))
+    attachment.detach()
+    assert list(model.state_dict()) == names
+    assert not any("forward" in module.__dict__ for module in model.modules())
+
+
+def test_a_second_attachment_sees_through_the_first() -> None:
+    model = tiny_llava()
+    taps = find_taps(model)
+    inputs = tiny_inputs(2)
+    bank = disturbed(build_bank("twin", taps, model, {}, 0))
+    with attach(model, taps) as only:
+        only.add("b", bank)
+        with only.bank("b"):
+            expected = model(**inputs).logits
+    with attach(model, taps), attach(model, taps) as second:
+        second.add("b", bank)
+        with second.bank("b"):
+            assert torch.equal(model(**inputs).logits, expected)
+
+
+def test_what_does_not_fit_is_an_error() -> None:
+    model = tiny_llava()
+    taps = find_taps(model)
+    with attach(model, taps) as attachment:
+        bank = build_bank("twin", taps, model, {}, 0)
+        attachment.add("a", bank)
+        with pytest.raises(LynxError, match="'a' is attached already"):
+            attachment.add("a", bank)
+        with pytest.raises(UsageError, match="'aa' is not attached; attached: a"), attachment.rows(["aa", None]):
+            pass
+        with pytest.raises(LynxError, match="3 rows, but banks were named for 2"), attachment.rows(["a", None]):
+            model(**tiny_inputs(3))
+        attachment.remove("a")
+        with pytest.raises(UsageError, match="not attached"), attachment.bank("a"):
+            pass
+    with pytest.raises(LynxError, match="no module of that name"):
+        attach(tiny_llava("llama").model.vision_tower, taps)
