@@ -61,17 +61,12 @@ class Attachment:
 
         Raises UsageError for a name that is not attached.
         """
-        distinct = dict.fromkeys(names)
-        if len(distinct) == 1:
-            bank = next(iter(distinct))
-            groups = ((self._known(bank), None),) if bank is not None else ()
-        else:
-            groups = tuple(
-                (self._known(name), torch.tensor([i for i, owner in enumerate(names) if owner == name]))
-                for name in distinct
-                if name is not None
-            )
-        with self._planned(Plan(groups, len(names))):
+        groups: list[tuple[Bank, Tensor | None]] = []
+        for name in dict.fromkeys(names):
+            if name is not None:
+                rows = [i for i, owner in enumerate(names) if owner == name]
+                groups.append((self._known(name), torch.tensor(rows) if len(rows) < len(names) else None))
+        with self._planned(Plan(tuple(groups), len(names))):
             yield
 
     @contextmanager
@@ -129,13 +124,13 @@ class _Site:
         self.shadowed = module.__dict__.get("forward")
         self.original = module.forward
         self.inside = False
-        module.forward = self.dispatch  # type: ignore[method-assign]
+        module.forward = self.dispatch
 
     def restore(self) -> None:
         if self.shadowed is None:
             del self.module.forward
         else:
-            self.module.forward = self.shadowed  # type: ignore[method-assign]
+            self.module.forward = self.shadowed
 
     def dispatch(self, x: Tensor) -> Tensor:
         plan = self.attachment.plan
@@ -146,11 +141,13 @@ class _Site:
             return self.original(x)
         if plan.size is not None and x.shape[0] != plan.size:
             raise LynxError(f"{self.name}: a batch of {x.shape[0]} rows, but banks were named for {plan.size}")
-        if groups[0][1] is None:
-            return groups[0][0](self.name, x, _Rows(self, x))
-        whole = self.original(x)
-        mixed = whole
+        whole: Tensor | None = None
+        mixed = x
         for bank, rows in groups:
+            if rows is None:
+                return bank(self.name, x, _Rows(self, x))
+            if whole is None:
+                mixed = whole = self.original(x)
             rows = rows.to(x.device)
             own = x.index_select(0, rows)
             answer = bank(self.name, own, _Rows(self, own, whole.index_select(0, rows)))

@@ -28,7 +28,9 @@ def read_feed_forward(module: nn.Module, name: str) -> FeedForward:
     two layers. Raises LynxError, naming the module, for anything else.
     """
     children = {key for key, child in module.named_children() if isinstance(child, nn.Linear)}
-    activation = next((getattr(module, key) for key in ("act_fn", "activation_fn", "act") if hasattr(module, key)), None)
+    activation = next(
+        (getattr(module, key) for key in ("act_fn", "activation_fn", "act") if hasattr(module, key)), None
+    )
     if activation is not None:
         if {"gate_proj", "up_proj", "down_proj"} == children:
             return FeedForward(("gate_proj", "up_proj"), "down_proj", lambda h: activation(h[0]) * h[1])

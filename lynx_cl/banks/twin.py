@@ -89,14 +89,12 @@ class DenseTwin(Part):
         return self.top_k * one_expert + self.gate.numel() + self.alpha.numel()
 
     def _deviate(self, x: Tensor, name: str, order: _Order) -> Tensor:
-        weight, bias = self.experts[f"{name}/weight"], None
+        weights = self.experts[f"{name}/weight"].to(x.dtype).unbind(0)
+        biases: Sequence[Tensor | None] = [None] * len(weights)
         if f"{name}/bias" in self.experts:
-            bias = self.experts[f"{name}/bias"]
-        groups = [
-            F.linear(rows, weight[number].to(x.dtype), None if bias is None else bias[number].to(x.dtype))
-            for number, rows in enumerate(x[order.forth].split(order.counts))
-        ]
-        return torch.cat(groups)[order.back]
+            biases = self.experts[f"{name}/bias"].to(x.dtype).unbind(0)
+        groups = x[order.forth].split(order.counts)
+        return torch.cat([F.linear(*group) for group in zip(groups, weights, biases, strict=True)])[order.back]
 
 
 class _Order:

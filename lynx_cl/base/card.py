@@ -18,6 +18,8 @@ class BaseCard(Settings):
 
     `taps` is a module path pattern with one `*` for the layer number, needed only where the family is unknown.
     `packs` is True for a base that was trained on several conversations about one picture in one row.
+    `understanding` is True for a base whose own task is the embedded world's image understanding: then it is measured.
+    `pretraining` tells how the base was made.
     """
 
     name: str = ""
@@ -26,6 +28,8 @@ class BaseCard(Settings):
     licence: str = ""
     grammar: str = "keyed"
     packs: bool = False
+    understanding: bool = False
+    pretraining: str = ""
     taps: str | None = None
 
 
@@ -54,8 +58,14 @@ def find_base(name_or_path: str) -> Path | str:
     if len(folder.parts) == 1 and (named := shipped("registry") / "bases" / name_or_path).is_dir():
         folder = named
     if not folder.is_dir():
-        if folder.exists() or folder.is_absolute() or name_or_path.startswith((".", "~")) or name_or_path.count("/") != 1:
-            raise UsageError(f"base '{name_or_path}': no such folder, and not the name of a shipped base")
+        if (
+            folder.exists()
+            or folder.is_absolute()
+            or name_or_path.startswith((".", "~"))
+            or name_or_path.count("/") != 1
+        ):
+            known = ", ".join(sorted(path.name for path in shipped("registry").glob("bases/*")))
+            raise UsageError(f"base '{name_or_path}': no such folder, and not a shipped base; known: {known or 'none'}")
         return name_or_path
     config = folder / "config.json"
     try:

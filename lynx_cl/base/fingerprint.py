@@ -34,25 +34,25 @@ def digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
         header = json.dumps([name, str(tensor.dtype), list(tensor.shape)])
         sha.update(header.encode())
         flat = tensor.detach().contiguous().reshape(-1).cpu()
-        sha.update(memoryview(flat.view(torch.uint8).numpy()))
+        sha.update(flat.view(torch.uint8).numpy().data)
     return sha.hexdigest()
 
 
 def fingerprint(model: PreTrainedModel) -> str:
-    """Digest of a model in memory: its state and its configuration, less the keys that depend on where it was loaded."""
+    """Digest of a model in memory: its state and its configuration, less the keys that loading changes."""
     config = json.loads(model.config.to_json_string(use_diff=False))
     text = json.dumps(_without(config), sort_keys=True)
     return hashlib.sha256((digest(model.state_dict().items()) + text).encode()).hexdigest()
 
 
 def fingerprint_folder(path: str | Path) -> str:
-    """Digest of a base on disk: the bytes of config.json and of every *.safetensors file, by name.
+    """Digest of a base on disk: the bytes of config.json and of every model*.safetensors file, by name.
 
     Kept in memory by size and time of change, so that a second call reads nothing. Raises LynxError where a file cannot
     be read.
     """
     folder = Path(path)
-    files = [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
+    files = [folder / "config.json", *sorted(folder.glob("model*.safetensors"))]
     sha = hashlib.sha256()
     for file in files:
         try:

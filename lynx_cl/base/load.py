@@ -41,7 +41,7 @@ def load_base(name_or_path: str, *, dtype: str = "float32") -> Base:
     _require_vlm(place)
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    from lynx_cl.base.experts import use_row_stable_experts
+    from lynx_cl.base.kernels import use_cpu_kernels
 
     try:
         model = AutoModelForImageTextToText.from_pretrained(place, dtype=DTYPES[dtype])
@@ -52,8 +52,8 @@ def load_base(name_or_path: str, *, dtype: str = "float32") -> Base:
     for tensor in (*model.parameters(), *model.buffers()):
         # out of the mapped file, where tensors lie at odd addresses: a product's last bits can depend on alignment
         tensor.data = tensor.data.clone()
-    if model.device.type == "cpu":
-        use_row_stable_experts(model)
+    if model.device.type == "cpu" and dtype == "float32":
+        use_cpu_kernels(model)
     if isinstance(place, Path):
         return Base(card.name, place, model, processor, card, fingerprint_folder(place))
     return Base(card.name, None, model, processor, card, fingerprint(model))

@@ -53,7 +53,7 @@ def read_tap(model: nn.Module, name: str, layer: int | None = None) -> Tap:
         numbers = re.findall(r"(?<=\.)\d+(?=\.)", name)
         layer = int(numbers[0]) if numbers else 0
     sparse = is_sparse(module)
-    core = module.experts if sparse else module
+    core = module.get_submodule("experts") if sparse else module
     for path, parameter in core.named_parameters():
         if path.split(".")[-2 if path.endswith(".weight") else -1] in ("down_proj", "fc2", "w2", "c_proj", "linear2"):
             hidden = _hidden_size(model, parameter.shape)
@@ -91,7 +91,9 @@ def decoder_layers(model: nn.Module) -> tuple[str, nn.ModuleList]:
     while not isinstance(getattr(decoder, "layers", None), nn.ModuleList):
         decoder = getattr(decoder, "model", None)
         if not isinstance(decoder, nn.Module):
-            raise LynxError(f"base {type(model).__name__}: no decoder layers found; name them by `taps:` in the base card")
+            raise LynxError(
+                f"base {type(model).__name__}: no decoder layers found; name them by `taps:` in the base card"
+            )
     stack = decoder.layers
     path = next(name for name, module in model.named_modules() if module is stack)
     return path, stack  # type: ignore[return-value]
@@ -121,7 +123,9 @@ def _by_pattern(model: nn.Module, pattern: str) -> list[str]:
     layers = len(list(model.get_submodule(parent).children()))
     missing = [str(i) for i in range(layers) if i not in matches]
     if missing:
-        raise LynxError(f"taps: pattern '{pattern}' matches {len(matches)} of {layers} layers; not {', '.join(missing)}")
+        raise LynxError(
+            f"taps: pattern '{pattern}' matches {len(matches)} of {layers} layers; not {', '.join(missing)}"
+        )
     return [matches[i] for i in range(layers)]
 
 

@@ -121,13 +121,16 @@ def _registry(home: Home) -> Iterator[Check]:
     from lynx_cl.registry.verify import leftovers
 
     registry = Registry(home.registry)
-    problems = verify(registry)
+    try:
+        problems = verify(registry)
+    except OSError as error:
+        yield Check("registry", False, f"{registry.path}: {error.strerror}", "use another --home")
+        return
     if problems:
         first = problems[0]
         yield Check("registry", False, f"{len(problems)} wrong: {first.path}", "see 'lynx-cl registry verify'")
     else:
-        tasks = ", ".join(registry.tasks()) or "no tasks yet"
-        yield Check("registry", True, tasks)
+        yield Check("registry", True, ", ".join(registry.tasks()) or "no tasks yet")
     unfinished = leftovers(registry)
     if unfinished:
         yield Check("unfinished", True, f"{len(unfinished)} files in {registry.scratch}", "a writer runs or was killed")

@@ -34,6 +34,7 @@ DISK = {
     errno.EDQUOT: "the disk quota is used up; free some space, or name another folder with --home",
     errno.EROFS: "the filesystem is read-only; name another folder with --home",
     errno.EACCES: "permission denied; change it, or name another folder with --home",
+    errno.ENOTDIR: "a file stands where a folder must be; name another one",
     errno.EPERM: "not permitted; change it, or name another folder with --home",
 }
 FULL_DISK = ("No space left on device", "database or disk is full")  # as libraries that wrap the system's error say it

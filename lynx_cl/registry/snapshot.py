@@ -75,14 +75,15 @@ class TaskManifest(_Stored):
 class AddRecord(_Stored):
     """How a task version came to be.
 
-    `created` is UTC in ISO 8601, `seconds` the time from start to commit, `run_id` the MLflow run, `libraries` their
-    versions. `files` maps roles to object digests: `certificate` (JSON), `samples` (pictures) and the like.
+    `created` is UTC in ISO 8601, `seconds` the time from start to commit, `run_id` the MLflow run, `source` the
+    data source as it was named on this machine, `libraries` their versions. `files` maps roles to object digests: `certificate` (JSON), `samples` (pictures) and the like.
     """
 
     format: Literal[1] = 1
     created: str
     seconds: Fraction = 0.0
     run_id: str | None = None
+    source: str | None = None
     scores: dict[str, JsonValue] = {}
     libraries: dict[str, str] = {}
     files: dict[str, Digest] = {}

@@ -65,5 +65,5 @@ def autocasts(config: TrainConfig, device: torch.device) -> bool:
         return config.precision == "bfloat16"
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
-    abilities = getattr(torch.cpu, "get_capabilities", dict)()
+    abilities: dict = getattr(torch.cpu, "get_capabilities", dict)()
     return device.type == "cpu" and bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16"))

@@ -77,7 +77,11 @@ class BankModule(pl.LightningModule):
             self.log(f"val/loss/{name}", value, batch_size=rows, on_step=False, on_epoch=True)
 
     def on_fit_start(self) -> None:
+        self._home = self._base[0].device
         self._base[0].to(self.device)
+
+    def on_fit_end(self) -> None:
+        self._base[0].to(self._home)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         rate = learning_rate(self.config, self.steps_done, self.elapsed())
@@ -86,13 +90,14 @@ class BankModule(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(
-            self.bank.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay, betas=(0.9, 0.98)
+            self.bank.parameters(),
+            lr=self.config.learning_rate,
+            weight_decay=self.config.weight_decay,
+            betas=(0.9, 0.98),
         )
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        tensors = {f.name: getattr(batch, f.name) for f in dataclasses.fields(batch)}
-        moved = {name: value.to(device) for name, value in tensors.items() if isinstance(value, Tensor)}
-        return dataclasses.replace(batch, **moved)
+        return dataclasses.replace(batch, **{name: tensor.to(device) for name, tensor in tensors_of(batch)})
 
     def _inputs(self, batch: Any) -> dict[str, Any]:
         pixels = getattr(batch, "pixel_values", None)
@@ -102,6 +107,12 @@ class BankModule(pl.LightningModule):
         else:
             inputs |= {"input_ids": batch.input_ids, "pixel_values": pixels}
         return {name: value for name, value in inputs.items() if value is not None}
+
+
+def tensors_of(batch: Any) -> list[tuple[str, Tensor]]:
+    """The tensors of a batch (a dataclass), by field name."""
+    fields = [(field.name, getattr(batch, field.name)) for field in dataclasses.fields(batch)]
+    return [(name, value) for name, value in fields if isinstance(value, Tensor)]
 
 
 def mean_by_name(each: Tensor, names: Sequence[str]) -> dict[str, float]:
@@ -120,7 +131,7 @@ def mean_by_name(each: Tensor, names: Sequence[str]) -> dict[str, float]:
 
 @contextmanager
 def _only(model: Any, positions: Tensor) -> Iterator[None]:
-    """Within it, the model's head computes logits at the given positions (rows, tokens) alone: (positions, vocabulary)."""
+    """Within it, the model's head computes logits at the given positions (rows, tokens) alone: (N, vocabulary)."""
     head = model.get_output_embeddings()
     handle = head.register_forward_pre_hook(lambda module, inputs: (inputs[0][positions],))
     try:

@@ -1,4 +1,4 @@
-"""The step loss: the mean over steps of each step's own cross-entropy, so that a long answer does not drown a short one."""
+"""The step loss: the mean over steps of each step's cross-entropy, so that a long answer does not drown a short one."""
 
 from __future__ import annotations
 

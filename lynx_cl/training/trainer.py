@@ -17,7 +17,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar, Timer
+from lightning.pytorch.callbacks import Callback, EarlyStopping, Timer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -26,9 +26,10 @@ from lynx_cl.banks.base import Bank
 from lynx_cl.base.fingerprint import digest
 from lynx_cl.base.load import Base
 from lynx_cl.errors import LynxError
-from lynx_cl.training.checkpoint import Checkpoint, optimizer_tensors, read_checkpoint, restore_optimizer
+from lynx_cl.training.checkpoint import FILE, Checkpoint, optimizer_tensors, read_checkpoint, restore_optimizer
 from lynx_cl.training.config import TrainConfig, autocasts
-from lynx_cl.training.module import BankModule
+from lynx_cl.training.module import BankModule, tensors_of
+from lynx_cl.training.progress import StepBar
 from lynx_cl.training.stream import Epochs, Stream
 
 Record = dict[str, float]
@@ -83,8 +84,13 @@ def train_bank(
         "bank": bank.bank_config(),
         "start": digest(bank.state().items()),
         "training": config.model_dump(exclude=FREE),
+        "validation": digest(
+            (f"{i} {name}", t) for i, batch in enumerate(val_batches) for name, t in tensors_of(batch)
+        ),
     }
-    point = read_checkpoint(run_dir, identity) if resume else None
+    if not resume:
+        (run_dir / FILE).unlink(missing_ok=True)
+    point = read_checkpoint(run_dir, identity)
     run = _Run(bank, identity, run_dir, config, on_log, point)
     torch.manual_seed(config.seed)
     with attach(base.model, bank.taps) as attachment:
@@ -159,6 +165,8 @@ class _Run(Callback):
         module.steps_done = self.step
         module.elapsed = self.timer.time_elapsed
         callbacks: list[Callback] = [self.timer, self.plateau, self]
+        if progress:
+            callbacks.append(StepBar(self.config.steps))
         with _quiet(), _interruptible(self):
             trainer = pl.Trainer(
                 accelerator="auto",
@@ -166,8 +174,8 @@ class _Run(Callback):
                 max_epochs=stream.chunks,
                 precision="bf16-mixed" if autocasts(self.config, _device()) else "32-true",
                 gradient_clip_val=self.config.gradient_clip,
-                callbacks=[*callbacks, RichProgressBar()] if progress else callbacks,
-                enable_progress_bar=progress,
+                callbacks=callbacks,
+                enable_progress_bar=False,
                 enable_model_summary=False,
                 enable_checkpointing=False,
                 logger=False,
@@ -237,8 +245,8 @@ def _interruptible(run: _Run) -> Iterator[None]:
     try:
         yield
     except (SystemExit, KeyboardInterrupt):
-        kept = run.folder / "last.safetensors"
-        rest = "the last checkpoint is kept, go on with --resume" if kept.exists() else "no checkpoint had been written"
+        kept = (run.folder / FILE).exists()
+        rest = "the last checkpoint is kept, go on with --resume" if kept else "no checkpoint had been written"
         raise LynxError(
             f"training: interrupted at step {run.step} after {time.monotonic() - started:.0f} s; {rest}"
         ) from None

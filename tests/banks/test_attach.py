@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.families.tiny import tiny_inputs, tiny_llava
 
 from lynx_cl.banks.attach import attach
 from lynx_cl.banks.base import Bank, build_bank
 from lynx_cl.base.taps import find_taps
 from lynx_cl.errors import LynxError, UsageError
+from tests.families.tiny import tiny_inputs, tiny_llava
 
 BANKS = [
     ("twin", {}),

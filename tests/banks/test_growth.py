@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from tests.families.tiny import HIDDEN, LAYERS, VOCABULARY, tiny_causal
-
 from lynx_cl.banks.base import build_bank
 from lynx_cl.banks.growth import active_parameters, growth, total_parameters
 from lynx_cl.base.taps import find_taps
+from tests.families.tiny import HIDDEN, LAYERS, VOCABULARY, tiny_causal
 
 H, INNER, EXPERT, EXPERTS, TOP = HIDDEN, 48, 24, 4, 2
 ATTENTION = 4 * H * H

@@ -8,14 +8,14 @@ from types import SimpleNamespace
 import peft
 import pytest
 import torch
-from tests.banks.test_attach import disturbed
-from tests.families.tiny import tiny_base, tiny_causal, tiny_inputs, tiny_llava
 from torch import nn
 
 from lynx_cl.banks.attach import attach
 from lynx_cl.banks.base import bank_bytes, bank_kinds, build_bank, load_bank
 from lynx_cl.base.taps import find_taps
 from lynx_cl.errors import LynxError, UsageError
+from tests.banks.test_attach import disturbed
+from tests.families.tiny import tiny_base, tiny_causal, tiny_inputs, tiny_llava
 
 
 def test_one_lora_expert_is_peft() -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.families.tiny import tiny_llava
 from transformers import LlavaForConditionalGeneration
 
 from lynx_cl.base.fingerprint import digest, fingerprint, fingerprint_folder
 from lynx_cl.errors import LynxError
+from tests.families.tiny import tiny_llava
 
 
 def test_digest_covers_name_dtype_shape_and_bytes_but_not_order() -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.families.tiny import tiny_causal, tiny_inputs, tiny_llava
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import CLIPImageProcessor, LlavaForConditionalGeneration, LlavaProcessor, PreTrainedTokenizerFast
 
 from lynx_cl.base.fingerprint import fingerprint_folder
 from lynx_cl.base.load import load_base
 from lynx_cl.errors import LynxError, UsageError
+from tests.families.tiny import tiny_causal, tiny_inputs, tiny_llava
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +62,17 @@ def test_the_card(folder: Path) -> None:
         card.unlink()
 
 
+def test_a_shipped_name(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bases").mkdir()
+    (tmp_path / "bases" / "mini").symlink_to(folder)
+    monkeypatch.setattr("lynx_cl.home.shipped", lambda name: tmp_path)
+    assert load_base("mini").name == "mini"
+    for name in ("maxi", str(tmp_path / "absent"), "./absent", "a/b/c"):
+        with pytest.raises(UsageError, match=f"base '{name}': no such folder, and not a shipped base; known: mini"):
+            load_base(name)
+
+
 def test_what_is_no_base(tmp_path: Path, folder: Path) -> None:
-    with pytest.raises(UsageError, match="no such folder"):
-        load_base(str(tmp_path / "absent"))
     with pytest.raises(UsageError, match="dtype 'int8' is unknown; known: float32"):
         load_base(str(folder), dtype="int8")
     empty = tmp_path / "empty"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.families.tiny import tiny_causal, tiny_llava
 from torch import nn
 
 from lynx_cl.base.taps import Tap, attention_projections, find_taps
 from lynx_cl.errors import LynxError, UsageError
+from tests.families.tiny import tiny_causal, tiny_llava
 
 PREFIX = "model.language_model.layers"
 
@@ -47,7 +47,9 @@ def test_a_pattern() -> None:
     del model.model.language_model.layers[2].mlp
     with pytest.raises(LynxError, match="matches 3 of 4 layers; not 2"):
         find_taps(model, pattern=f"{PREFIX}.*.mlp")
-    with pytest.raises(LynxError, match="in 1 of 4 layers of model.language_model.layers .layers 2.; name them by `taps:`"):
+    with pytest.raises(
+        LynxError, match="in 1 of 4 layers of model.language_model.layers .layers 2.; name them by `taps:`"
+    ):
         find_taps(model)
 
 
@@ -63,4 +65,6 @@ def test_attention_projections() -> None:
     names = [f"{PREFIX}.2.self_attn.{name}" for name in ("q_proj", "k_proj", "v_proj", "o_proj")]
     assert attention_projections(model, [2]) == names
     assert len(attention_projections(model)) == 16
-    assert attention_projections(tiny_llava("phi3"), [0]) == [f"{PREFIX}.0.self_attn.{n}" for n in ("o_proj", "qkv_proj")]
+    assert attention_projections(tiny_llava("phi3"), [0]) == [
+        f"{PREFIX}.0.self_attn.{n}" for n in ("o_proj", "qkv_proj")
+    ]

@@ -86,6 +86,7 @@ def test_a_mistake_is_one_line_and_an_exit_code(
         (OSError(errno.ENOSPC, "No space left on device", "bank.safetensors"), "bank.safetensors: the disk is full"),
         (OSError(errno.EROFS, "Read-only file system", "head"), "head: the filesystem is read-only"),
         (PermissionError(errno.EACCES, "Permission denied", "head"), "head: permission denied"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "a/b"), "a/b: a file stands where a folder must be"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), "the disk is full"),
         (KeyboardInterrupt(), "interrupted"),
     ],
@@ -154,3 +155,10 @@ def test_doctor_tells_of_a_damaged_registry(tmp_path: Path, capsys: pytest.Captu
     report = json.loads(capsys.readouterr().out)
     checks = {check["name"]: check for check in report["checks"]}
     assert not report["ok"] and not checks["registry"]["ok"] and checks["home"]["ok"] and checks["torch"]["ok"]
+
+
+def test_doctor_tells_of_a_home_that_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "home").write_text("")
+    assert main(["doctor", "--json", "--home", str(tmp_path / "home")]) == 1
+    checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
+    assert not checks["home"]["ok"] and not checks["registry"]["ok"]

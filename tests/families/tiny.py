@@ -8,20 +8,24 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import (
+    GemmaConfig,
     LlamaConfig,
     LlamaForCausalLM,
     LlavaConfig,
     LlavaForConditionalGeneration,
-    PhiConfig,
+    MixtralConfig,
     Phi3Config,
+    PhiConfig,
+    Qwen2Config,
+    Qwen2MoeConfig,
     Qwen3MoeConfig,
     Qwen3MoeForCausalLM,
     SwinConfig,
 )
 
 from lynx_cl.base.card import BaseCard
-from lynx_cl.base.experts import use_row_stable_experts
 from lynx_cl.base.fingerprint import fingerprint
+from lynx_cl.base.kernels import use_cpu_kernels
 from lynx_cl.base.load import Base
 
 HIDDEN, LAYERS, VOCABULARY, IMAGE_TOKEN, IMAGE_TOKENS, SIDE = 32, 4, 64, 3, 9, 24
@@ -38,21 +42,24 @@ _SIZES: dict[str, Any] = {
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
-_MIXTURE: dict[str, Any] = {
-    "head_dim": 16,
+_EXPERTS: dict[str, Any] = {
     "moe_intermediate_size": 24,
     "num_experts": 4,
     "num_experts_per_tok": 2,
     "norm_topk_prob": True,
-    "decoder_sparse_step": 2,
 }
 
 
-def text_config(family: str) -> Any:
-    """The text configuration of a family: llama, phi, phi3, or qwen3_moe with layers 1 and 3 sparse."""
-    if family == "qwen3_moe":
-        return Qwen3MoeConfig(**_SIZES, **_MIXTURE)
-    return {"llama": LlamaConfig, "phi": PhiConfig, "phi3": Phi3Config}[family](**_SIZES)
+TEXTS: dict[str, Any] = {
+    "llama": lambda: LlamaConfig(**_SIZES),
+    "qwen2": lambda: Qwen2Config(**_SIZES),
+    "phi": lambda: PhiConfig(**_SIZES),
+    "phi3": lambda: Phi3Config(**_SIZES),
+    "gemma": lambda: GemmaConfig(**_SIZES, head_dim=16),
+    "mixtral": lambda: MixtralConfig(**_SIZES, num_local_experts=4, num_experts_per_tok=2),
+    "qwen2_moe": lambda: Qwen2MoeConfig(**_SIZES, **_EXPERTS, shared_expert_intermediate_size=40),
+    "qwen3_moe": lambda: Qwen3MoeConfig(**_SIZES, **_EXPERTS, head_dim=16, decoder_sparse_step=2),  # layers 1 and 3
+}
 
 
 def tiny_llava(family: str = "qwen3_moe", seed: int = 0) -> LlavaForConditionalGeneration:
@@ -60,7 +67,7 @@ def tiny_llava(family: str = "qwen3_moe", seed: int = 0) -> LlavaForConditionalG
     vision = SwinConfig(image_size=SIDE, patch_size=4, embed_dim=8, depths=[1, 1], num_heads=[1, 2], window_size=3)
     config = LlavaConfig(
         vision_config=vision,
-        text_config=text_config(family),
+        text_config=TEXTS[family](),
         vision_feature_select_strategy="full",
         vision_feature_layer=-1,
         image_token_index=IMAGE_TOKEN,
@@ -74,7 +81,7 @@ def tiny_llava(family: str = "qwen3_moe", seed: int = 0) -> LlavaForConditionalG
                 parameter.mul_(5)
         model.lm_head.weight.mul_(10)
     model.requires_grad_(False).eval()
-    use_row_stable_experts(model)
+    use_cpu_kernels(model)
     return model
 
 
@@ -82,7 +89,7 @@ def tiny_causal(family: str = "llama") -> Any:
     """A text-only causal language model."""
     torch.manual_seed(0)
     kind = Qwen3MoeForCausalLM if family == "qwen3_moe" else LlamaForCausalLM
-    return kind(text_config(family)).requires_grad_(False).eval()
+    return kind(TEXTS[family]()).requires_grad_(False).eval()
 
 
 def tiny_base(family: str = "qwen3_moe") -> Base:

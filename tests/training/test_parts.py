@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.families.tiny import IMAGE_TOKENS, tiny_batch, tiny_inputs, tiny_llava
 
 from lynx_cl.banks.attach import attach
 from lynx_cl.banks.base import build_bank
@@ -20,6 +19,7 @@ from lynx_cl.training.feature_cache import FeatureCache, caches
 from lynx_cl.training.module import BankModule
 from lynx_cl.training.step_loss import step_loss
 from lynx_cl.training.stream import Stream
+from tests.families.tiny import IMAGE_TOKENS, tiny_batch, tiny_inputs, tiny_llava
 
 
 def test_a_run_cut_by_the_clock_has_cooled_down() -> None:
@@ -95,7 +95,9 @@ def test_a_disk_that_refuses_keeps_the_checkpoint_before(tmp_path: Path, monkeyp
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(LynxError, match="cannot write the checkpoint .No space left on device.; the one before is kept"):
+    with pytest.raises(
+        LynxError, match="cannot write the checkpoint .No space left on device.; the one before is kept"
+    ):
         checkpoint(seed=2).write(tmp_path)
     assert read_checkpoint(tmp_path, {"seed": 1}) is not None
 

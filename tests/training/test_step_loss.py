@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.families.tiny import tiny_batch, tiny_llava
 
 from lynx_cl.training.step_loss import step_loss
+from tests.families.tiny import tiny_batch, tiny_llava
 
 
 def test_one_step_in_one_row_is_plain_next_token_loss() -> None:

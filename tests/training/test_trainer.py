@@ -1,4 +1,4 @@
-"""Training a bank on a tiny base: it learns, the base stays, seeds decide, and a killed run ends as if it had not been."""
+"""Training a bank on a tiny base: it learns, the base stays, seeds decide, a killed run ends as if it had not been."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from tests.families.tiny import Batch, tiny_base, tiny_batch
 
 from lynx_cl.banks.base import Bank, bank_bytes, build_bank
 from lynx_cl.base.fingerprint import digest
@@ -20,6 +19,7 @@ from lynx_cl.errors import LynxError
 from lynx_cl.training.checkpoint import FILE
 from lynx_cl.training.config import TrainConfig
 from lynx_cl.training.trainer import TrainResult, train_bank
+from tests.families.tiny import Batch, tiny_base, tiny_batch
 
 CONFIG = TrainConfig(steps=30, val_every=10, log_every=5, learning_rate=5e-3, precision="float32")
 
@@ -40,7 +40,12 @@ def train(folder: Path, config: TrainConfig = CONFIG, kind: str = "twin", **opti
 
 @pytest.mark.parametrize(
     ("family", "kind", "bank"),
-    [("qwen3_moe", "twin", {}), ("qwen3_moe", "lora", {"attention": True}), ("llama", "twin", {}), ("llama", "lora", {})],
+    [
+        ("qwen3_moe", "twin", {}),
+        ("qwen3_moe", "lora", {"attention": True}),
+        ("llama", "twin", {}),
+        ("llama", "lora", {}),
+    ],
 )
 def test_a_bank_learns_and_the_base_stays(tmp_path: Path, family: str, kind: str, bank: dict) -> None:
     records: list[dict] = []
@@ -84,9 +89,39 @@ def test_the_clock_stops_and_a_longer_limit_goes_on(tmp_path: Path) -> None:
     assert longer.steps > result.steps
 
 
+def test_a_checkpoint_of_other_data(tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"steps": 10})
+    train(tmp_path, config)
+    base = tiny_base()
+    bank = build_bank("twin", find_taps(base.model), base.model, {}, 0)
+    with pytest.raises(LynxError, match="made with validation = "):
+        train_bank(base, bank, epochs, [tiny_batch(2, seed=1)], config, tmp_path, resume=True)
+
+
+def test_the_bar(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    train(tmp_path, CONFIG.model_copy(update={"steps": 10}), progress=True)
+    out, error = capfd.readouterr()
+    assert out == ""
+    assert "10/10" in error and "validation" in error
+
+
+def test_a_quiet_run_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    train(tmp_path, CONFIG.model_copy(update={"steps": 10}))
+    assert "".join(capfd.readouterr()) == ""
+
+
 def test_a_loss_that_is_not_finite(tmp_path: Path) -> None:
     with pytest.raises(LynxError, match=r"the loss is nan at step \d+; lower learning_rate \(it is 1e\+20\)"):
         train(tmp_path, CONFIG.model_copy(update={"learning_rate": 1e20, "warmup": 0.0}))
+
+
+def test_a_disk_that_fills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any, **options: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lynx_cl.training.checkpoint.write_whole", full)
+    with pytest.raises(LynxError, match="cannot write the checkpoint .No space left on device."):
+        train(tmp_path)
 
 
 def test_a_checkpoint_of_another_bank(tmp_path: Path) -> None:

@@ -12,18 +12,17 @@ CARD = """\
 # What Lynx-CL needs to know of this base; see `lynx-cl base show nano`.
 name: nano
 family: llava
-licence: MIT
+licence: MIT (weights); CC BY-SA 4.0 (the OpenMoji glyphs of the pictures it was trained on)
 grammar: keyed
 packs: true
-image_side: 96
-summary: >-
+understanding: true
+description: >-
   A LLaVA-style model of transformers' own classes: Swin tower, MLP projector, Qwen3-MoE decoder (6 layers, every other
   one with 4 experts, top-2). Pretrained on image understanding of drawn scenes alone; it has never seen a coordinate.
 pretraining: >-
   lynx-cl base pretrain nano. Four stages: the tower on dense labels of its patches (category, size, place in thirds,
-  nearest neighbour, outline) in the space of the word embeddings; the decoder on ideal patches; both together on
-  pictures, many questions each; then upcycled into experts.
-pictures: scenes (OpenMoji glyphs, CC BY-SA 4.0), split `pretrain`
+  nearest neighbour, number of things, outline) in the space of the word embeddings; the decoder on ideal patches; both
+  together on pictures, many questions each; then upcycled into experts. Pictures: split `pretrain` of scenes.
 """
 
 
@@ -41,7 +40,9 @@ def export(nano: Nano, folder: Path) -> None:
     model.generation_config.pad_token_id = nano.tokenizer.pad_token_id
     model.generation_config.bos_token_id = nano.tokenizer.bos_token_id
     model.generation_config.eos_token_id = nano.tokenizer.eos_token_id
-    model.save_pretrained(folder)
+    import torch
+
+    model.to(torch.bfloat16).save_pretrained(folder)  # half the bytes; loading in float32 gives these values exactly
     processor = LlavaProcessor(
         image_processor=ViTImageProcessorPil(
             size={"height": 96, "width": 96},

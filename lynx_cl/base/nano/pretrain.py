@@ -52,19 +52,23 @@ class Stage:
 
 
 RECIPE = (
-    Stage("tower", steps=6000, pictures=32, turns=0, rate=1.2e-3),
-    Stage("decoder", steps=3000, pictures=16, turns=8, rate=1e-3, floor=0.3, first_scene=10_000_000),
-    Stage("joint", steps=3000, pictures=16, turns=9, rate=7e-4, tower_rate=0.5, first_scene=20_000_000),
-    Stage("sparse", steps=1500, pictures=16, turns=9, rate=5e-4, tower_rate=0.5, first_scene=30_000_000),
+    Stage("tower", steps=6500, pictures=32, turns=0, rate=1.2e-3),
+    Stage("decoder", steps=500, pictures=16, turns=8, rate=1e-3, floor=1.0, first_scene=10_000_000),
+    Stage("joint", steps=1500, pictures=16, turns=9, rate=1e-3, tower_rate=0.3, floor=0.6, first_scene=20_000_000),
+    Stage("sparse", steps=800, pictures=16, turns=9, rate=6e-4, tower_rate=0.3, floor=0.03, first_scene=30_000_000),
 )
+WORD_RATE = 0.1  # of the decoder's rate: words must stay near the patches that were aligned with them
 
 
 class Nano(nn.Module):
-    """The model with what only pretraining needs: the codebook of labels and the outline head."""
+    """The model with what only pretraining needs: the codebook of labels and the outline head.
 
-    def __init__(self, seed: int = 0) -> None:
+    All stages in a folder share its tokenizer: a tokenizer trained anew would number its tokens otherwise.
+    """
+
+    def __init__(self, folder: Path, seed: int = 0) -> None:
         super().__init__()
-        self.tokenizer = tokenizer.train()
+        self.tokenizer = tokenizer.load_or_train(folder / "tokenizer")
         self.model: LlavaForConditionalGeneration = architecture.build(self.tokenizer, seed)
         self.outline = stages.outline_head()
         names = Codebook.vocabulary()
@@ -98,11 +102,12 @@ def optimisers(groups: tuple[list[nn.Parameter], list[nn.Parameter]], stage: Sta
     matrices, others = [], []
     for parameters, scale in zip(groups, (stage.tower_rate, 1.0), strict=True):
         flat = [p for p in parameters if p.ndim == 2 and p is not words]
-        rest = [p for p in parameters if p.ndim != 2 or p is words]
+        rest = [p for p in parameters if p.ndim != 2]
         if flat:
             matrices.append({"params": flat, "scale": scale})
         if rest:
             others.append({"params": rest, "scale": scale})
+        others += [{"params": [p], "scale": WORD_RATE} for p in parameters if p is words]
     muon = torch.optim.Muon(matrices, lr=stage.rate, weight_decay=0.05, adjust_lr_fn="match_rms_adamw")
     return [muon, torch.optim.AdamW(others, lr=stage.rate, weight_decay=0.0, betas=(0.9, 0.98))]
 
@@ -244,18 +249,24 @@ def recipe(steps_scale: float = 1.0) -> Iterator[Stage]:
         yield replace(stage, steps=max(1, round(stage.steps * steps_scale)))
 
 
-def pretrain(folder: Path, log: Log, steps_scale: float = 1.0, only: str | None = None, minutes: float | None = None):
-    """Runs the stages in order, each from its checkpoint, and leaves the finished base in `folder/base`."""
+def pretrain(
+    folder: Path, log: Log, steps_scale: float = 1.0, only: str | None = None, minutes: float | None = None
+) -> Path | None:
+    """Runs the stages in order, each from its checkpoint, or `only` one of them.
+
+    Returns the folder of the finished base, None where the last stage was not among them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recipe.json").write_text(json.dumps([asdict(stage) for stage in recipe(steps_scale)], indent=1) + "\n")
     for stage in recipe(steps_scale):
         if only is not None and stage.name != only:
             continue
-        nano = Nano()
+        nano = Nano(folder)
         prepare(nano, stage.name, folder)
         run_stage(nano, stage, folder, log, minutes)
         if stage.name == "sparse":
             from lynx_cl.base.nano.export import export
 
             export(nano, folder / "base")
-    return folder / "base"
+            return folder / "base"
+    return None

@@ -333,18 +333,18 @@ _MAKERS: dict[str, Callable[[Scene, random.Random], Made]] = {
 KINDS = tuple(_MAKERS)
 #: How often each kind is asked in pretraining, relative to the others.
 WEIGHTS = {
-    "caption": 1.0,
+    "caption": 1.5,
     "describe": 2.0,
-    "presence": 1.6,
-    "size": 1.2,
-    "place": 1.2,
-    "at": 1.4,
-    "next": 1.6,
-    "relation": 1.6,
+    "presence": 1.2,
+    "size": 0.6,
+    "place": 0.6,
+    "at": 2.0,
+    "next": 3.0,
+    "relation": 1.2,
     "count": 0.6,
-    "odd": 0.5,
-    "ground": 0.3,
-    "kind": 0.6,
+    "odd": 0.8,
+    "ground": 0.2,
+    "kind": 0.8,
 }
 
 

@@ -97,6 +97,10 @@ def number_ids(tokenizer: PreTrainedTokenizerFast) -> dict[int, list[int]]:
     return ids
 
 
-def save(folder: Path) -> None:
-    """Trains and writes the tokenizer into a folder."""
-    train().save_pretrained(folder)
+def load_or_train(folder: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer in a folder; trained and saved there first, if it is not there yet."""
+    from transformers import PreTrainedTokenizerFast
+
+    if not (folder / "tokenizer.json").exists():
+        train().save_pretrained(folder)
+    return PreTrainedTokenizerFast.from_pretrained(folder)

@@ -1,0 +1,123 @@
+"""`lynx-cl base`: the bases that ship, what Lynx-CL knows of one, and how the embedded one is made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lynx_cl.cli.options import JsonOption
+from lynx_cl.cli.output import note, print_facts, print_json, print_table
+from lynx_cl.errors import LynxError, UsageError
+
+app = typer.Typer(help="List, show and pretrain bases.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_bases(as_json: JsonOption = False) -> None:
+    """List the bases that ship with Lynx-CL.
+
+    Example: lynx-cl base list
+    """
+    from lynx_cl.base.card import read_card
+    from lynx_cl.home import shipped
+
+    folders = sorted(path.parent for path in (shipped("registry") / "bases").glob("*/base.yaml"))
+    rows = [_facts(folder) for folder in folders]
+    if as_json:
+        print_json(rows)
+        return
+    print_table(("base", "family", "parameters", "licence"), [
+        (row["name"], row["family"], f"{row['parameters']:,}", read_card(folder).licence)
+        for row, folder in zip(rows, folders, strict=True)
+    ])
+
+
+@app.command("show")
+def show_base(
+    base: Annotated[str, typer.Argument(help="A shipped base, a local folder or a hub name.")],
+    taps: Annotated[bool, typer.Option("--taps", help="Load it, and print where banks will act.")] = False,
+    every: Annotated[int, typer.Option("--every", min=1, help="With --taps: every how many layers.")] = 2,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what Lynx-CL knows of a base.
+
+    Example: lynx-cl base show nano --taps
+    """
+    from lynx_cl.base.card import find_base
+
+    place = find_base(base)
+    if not isinstance(place, Path):
+        raise UsageError(f"base '{base}': not in a local folder; download it first and give its folder")
+    facts = _facts(place)
+    if taps:
+        from lynx_cl.base.load import load_base
+        from lynx_cl.base.taps import find_taps
+
+        loaded = load_base(base)
+        facts["taps"] = [tap.name for tap in find_taps(loaded.model, every, loaded.card.taps)]
+        facts["fingerprint"] = loaded.fingerprint
+    if as_json:
+        print_json(facts)
+    else:
+        print_facts(facts)
+
+
+@app.command("pretrain")
+def pretrain_base(
+    name: Annotated[str, typer.Argument(help="Which base: nano is the only one with a recipe.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for checkpoints, logs and the finished base.")],
+    scale: Annotated[float, typer.Option("--scale", min=0.0001, help="Shorten every stage by this factor.")] = 1.0,
+    stage: Annotated[str | None, typer.Option("--stage", help="Run one stage only: tower, decoder, joint or sparse.")] = None,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of computation.")] = 2,
+) -> None:
+    """Pretrain the embedded base anew; goes on from its checkpoints if it was stopped.
+
+    Example: lynx-cl base pretrain nano --out ./nano
+    """
+    if name != "nano":
+        raise UsageError(f"base '{name}' has no recipe here; known: nano")
+    from lynx_cl.base.nano.pretrain import RECIPE, pretrain
+
+    known = [one.name for one in RECIPE]
+    if stage is not None and stage not in known:
+        raise UsageError(f"stage '{stage}' is unknown; known: {', '.join(known)}")
+    import torch
+
+    torch.set_num_threads(threads)
+    folder = pretrain(out, note, steps_scale=scale, only=stage)
+    if folder is not None:
+        from lynx_cl.continual.nano import finish
+
+        scores = finish(folder, note)
+        print_facts({"base": folder, **scores})
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    from lynx_cl.base.card import read_card
+
+    card = read_card(folder)
+    facts: dict[str, Any] = {"name": card.name or folder.name, **card.model_dump(exclude={"name"}), "folder": folder}
+    facts["parameters"] = _parameters(folder)
+    scores = folder / "scores.json"
+    if scores.exists():
+        facts["scores"] = json.loads(scores.read_text(encoding="utf-8"))
+    return facts
+
+
+def _parameters(folder: Path) -> int:
+    """Parameters in a folder's weight files, read from their headers alone."""
+    import math
+
+    from safetensors import SafetensorError, safe_open
+
+    total = 0
+    for path in sorted(folder.glob("model*.safetensors")):
+        try:
+            with safe_open(path, framework="numpy") as file:
+                total += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())
+        except (SafetensorError, OSError) as error:
+            raise LynxError(f"{path}: not a safetensors file ({error}); restore it") from None
+    return total

@@ -1,0 +1,353 @@
+"""Adding a task: resolve, prepare, train, measure, certify, commit. Or nothing at all.
+
+`make_plan` (plan.py) is the first of the six; here are the other five. An MLflow run wraps them. Nothing is written to
+the registry before the commit, which is one transaction.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lynx_cl.banks.base import Bank, bank_bytes, build_bank
+from lynx_cl.banks.growth import Growth, growth
+from lynx_cl.base.load import Base, load_base
+from lynx_cl.base.taps import find_taps
+from lynx_cl.continual.certificate import certificate, check_retention, probe_digests
+from lynx_cl.continual.history import Stage, forgetting, matrix, stages_of
+from lynx_cl.continual.learned import Learned, learned, tests
+from lynx_cl.continual.measure import TaskMeasurement, TaskUnderTest, main_scores, measure, routing
+from lynx_cl.continual.plan import Plan
+from lynx_cl.continual.scores import grounding_test, parsed_box
+from lynx_cl.registry.snapshot import BASE_TASK, AddRecord, Snapshot, TaskManifest
+from lynx_cl.registry.store import now
+from lynx_cl.router.embedders import TextEmbedder
+from lynx_cl.router.router import Router
+from lynx_cl.router.statistics import TaskStatistics, fit_task
+from lynx_cl.router.stored import stored_statistics
+from lynx_cl.tracking.figures import Sample, forgetting_curve, sample_sheet
+from lynx_cl.tracking.mlflow import AddRun
+from lynx_cl.training.batches import epochs, fixed_batches
+from lynx_cl.training.trainer import TrainResult, train_bank
+
+Say = Callable[[str], None]
+VALIDATION_PICTURES = 60
+SAMPLES = 8
+LIBRARIES = ("torch", "lightning", "transformers", "torchmetrics", "faiss-cpu", "safetensors")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an add did; `digest` is that of the bank's bytes, `snapshot` the registry's new head."""
+
+    task: str
+    measured: dict[str, TaskMeasurement]
+    stages: tuple[Stage, ...]
+    growth: dict[str, Any]
+    training: TrainResult
+    run_id: str
+    seconds: float
+    digest: str
+    snapshot: str
+
+    def facts(self) -> dict[str, Any]:
+        """What `add-task --json` prints."""
+        return {
+            "tasks": task_facts(self.measured),
+            "forgetting": forgetting(self.stages),
+            "growth": self.growth,
+            "routing": routing(self.measured),
+            "run_id": self.run_id,
+            "seconds": round(self.seconds, 1),
+            "digest": self.digest,
+            "snapshot": self.snapshot,
+        }
+
+
+def task_facts(measured: dict[str, TaskMeasurement]) -> dict[str, dict[str, float]]:
+    """Every score of every task through the router, and its main one with the task given."""
+    return {name: {**m.blind, f"{m.metric}_task_given": m.aware[m.metric]} for name, m in measured.items()}
+
+
+def add_task(
+    plan: Plan, run: AddRun, say: Say, *, resume: bool = False, progress: bool = False, dry_run: bool = False
+) -> Outcome:
+    """Stages 2 to 6 of a plan, inside an open MLflow run.
+
+    Raises LynxError where training fails, data turns out broken, a proof fails, or the registry's head moved meanwhile:
+    the registry is then as it was.
+    """
+    started = time.monotonic()
+    base, known, head = load(plan, say)
+    taps = find_taps(base.model, plan.config.taps.every, plan.base_card.taps)
+    bank = build_bank(plan.kind, taps, base.model, plan.config.bank.get(plan.kind, {}), plan.config.train.seed)
+    grown = growth(bank, base.model)
+    say(
+        f"bank: {plan.kind} on {len(taps)} taps, {grown.parameters:,} parameters: "
+        f"{100 * grown.total:.1f} % of the base, {100 * grown.active:.1f} % active"
+    )
+    run.log_params(_params(plan, base, bank))
+    statistics = router_statistics(plan, say)
+    tested = all_tests(plan, base, known)
+    with known.attached(base) as attachment:
+        before = probe_digests(base, attachment)
+    alone = base_alone(plan, base, known, tested, say)
+    result = train(plan, base, bank, run, say, resume=resume, progress=progress)
+    with known.attached(base) as attachment:
+        attachment.add(plan.card.name, bank)
+        measured = measure(
+            base,
+            attachment,
+            Router.solve(statistics, TextEmbedder(), None),
+            tested,
+            batch_size=plan.config.evaluation.batch_size,
+            on_task=lambda name: say(f"measure: {name}"),
+        )
+        after = probe_digests(base, attachment)
+    check_retention(before, after)
+    stage = Stage(plan.card.name, alone, main_scores(measured, "blind"), main_scores(measured, "aware"))
+    stages = (*stages_of(plan.registry), stage)
+    growths = growth_facts(known, plan.card.name, grown)
+    proof = certificate(
+        logits_before=before,
+        logits_after=after,
+        frozen_before=result.frozen_digest_before,
+        frozen_after=result.frozen_digest_after,
+        bank=result.bank_digest,
+        growth=growths,
+        forgetting=forgetting(stages),
+        routing=routing(measured),
+        libraries=_libraries(),
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        figures = draw(Path(scratch), plan, stages, tested, measured)
+        log_outcome(run, stages, measured, growths, result, figures)
+        say("commit")
+        data = bank_bytes(bank)
+        record = AddRecord(
+            created=now(),
+            seconds=round(time.monotonic() - started, 1),
+            run_id=run.run_id,
+            source=plan.spec,
+            scores={**stage.record(), "metrics": task_facts(measured)},
+            libraries=_libraries(),
+        )
+        own = next(s for s in statistics if s.task == plan.card.name)
+        snapshot = commit(plan, base, bank, grown, result, record, data, own, proof, figures, head)
+    shutil.rmtree(plan.run_dir, ignore_errors=True)
+    seconds = time.monotonic() - started
+    digest = plan.registry.task(plan.card.name).bank
+    return Outcome(plan.card.name, measured, stages, growths, result, run.run_id, seconds, digest, snapshot.digest)
+
+
+def load(plan: Plan, say: Say) -> tuple[Base, Learned, str | None]:
+    """The base and the banks that are there, and the head they were read from."""
+    say(f"base: loading {plan.base}")
+    base = load_base(plan.base)
+    head = plan.registry.head_digest()
+    if head is not None:
+        plan.registry.check_base(base.fingerprint, base.name)
+    return base, learned(plan.registry, base), head
+
+
+def router_statistics(plan: Plan, say: Say) -> list[TaskStatistics]:
+    """The statistics of the base and of every task, the new one among them."""
+    say(f"data: {plan.source.name}, pictures " + str(plan.source.summary()["pictures"]))
+    prompts = []
+    for example in plan.source.examples("train"):
+        prompts.append(example.prompt)
+        if len(prompts) >= plan.config.router.prompts:
+            break
+    folder = _folder(plan)
+    return [*stored_statistics(plan.registry, folder), fit_task(plan.card.name, prompts, TextEmbedder())]
+
+
+def all_tests(plan: Plan, base: Base, known: Learned) -> list[TaskUnderTest]:
+    """What is measured after the add: the base's own questions, every earlier task, the new one."""
+    settings = plan.config.evaluation
+    earlier = tests(list(known.versions.values()), base, settings.examples, settings.understanding)
+    return [*earlier, grounding_test(plan.card, plan.source, plan.grammar, settings.examples)]
+
+
+def base_alone(plan: Plan, base: Base, known: Learned, tested: list[TaskUnderTest], say: Say) -> dict[str, float]:
+    """Row 0 of R for what is new: the new task, and with the first task the base's own questions."""
+    new = {plan.card.name} if known.versions else {plan.card.name, BASE_TASK}
+    say("measure: the base alone")
+    chosen = [task for task in tested if task.name in new]
+    return main_scores(measure(base, None, None, chosen, batch_size=plan.config.evaluation.batch_size))
+
+
+def train(
+    plan: Plan, base: Base, bank: Bank, run: AddRun, say: Say, *, resume: bool, progress: bool
+) -> TrainResult:
+    """Trains the bank and logs its history."""
+    pictures = plan.config.pictures_per_batch
+    validation = fixed_batches(base, plan.source.groups("calibration"), pictures, VALIDATION_PICTURES)
+
+    def on_log(record: dict[str, float]) -> None:
+        shown = {key: value for key, value in record.items() if key in ("loss", "val/loss")}
+        text = ", ".join(f"{key} {value:.4f}" for key, value in shown.items())
+        say(f"train: step {record['step']:.0f} of {plan.config.train.steps}, {text}, {record['seconds']:.0f} s")
+
+    result = train_bank(
+        base,
+        bank,
+        epochs(base, plan.source.groups("train"), pictures),
+        validation,
+        plan.config.train,
+        plan.run_dir,
+        resume=resume,
+        on_log=on_log,
+        progress=progress,
+    )
+    run.log_history(
+        [(int(r["step"]), {f"train/{k}": v for k, v in r.items() if k != "step"}) for r in result.history]
+    )
+    say(f"train: {result.steps} steps in {result.seconds:.0f} s, stopped by {result.stopped}")
+    return result
+
+
+def commit(
+    plan: Plan,
+    base: Base,
+    bank: Bank,
+    grown: Growth,
+    result: TrainResult,
+    record: AddRecord,
+    data: bytes,
+    statistics: TaskStatistics,
+    proof: bytes,
+    figures: list[Path],
+    head: str | None,
+) -> Snapshot:
+    """The one transaction. Raises HeadMoved where another process committed since `head`."""
+    if head is None:
+        head = plan.registry.init(base.fingerprint, base.name).digest
+    manifest = TaskManifest(
+        task=plan.card.name,
+        kind=plan.kind,
+        bank_config=bank.bank_config(),
+        base=base.fingerprint,
+        parameters=grown.parameters,
+        growth_total=grown.total,
+        growth_active=grown.active,
+        card=plan.card.model_dump(mode="json"),
+        data={
+            **plan.source.summary(),
+            "source": plan.spec.partition(":")[0],
+            "digest": plan.source.digest(),
+            "seed": plan.config.data.seed,
+            "limit": plan.config.data.limit,
+        },
+        training={**plan.config.train.model_dump(mode="json"), "pictures_per_batch": plan.config.pictures_per_batch},
+    )
+    return plan.registry.add(
+        manifest,
+        {"bank": data, "router": statistics.to_bytes()},
+        record,
+        record_files={"certificate": proof, **{path.stem: path.read_bytes() for path in figures}},
+        command=plan.command,
+        expect=head,
+    )
+
+
+def growth_facts(known: Learned, task: str, grown: Growth) -> dict[str, Any]:
+    """Growth in all and by task. One token is answered by one bank, so active growth is that of the largest."""
+    by_task = {
+        name: {"total": v.manifest.growth_total, "active": v.manifest.growth_active}
+        for name, v in known.versions.items()
+    }
+    by_task[task] = {"total": grown.total, "active": grown.active}
+    return {
+        "total": sum(g["total"] for g in by_task.values()),
+        "active": max(g["active"] for g in by_task.values()),
+        "tasks": by_task,
+    }
+
+
+def draw(
+    folder: Path,
+    plan: Plan,
+    stages: tuple[Stage, ...],
+    tested: list[TaskUnderTest],
+    measured: dict[str, TaskMeasurement],
+) -> list[Path]:
+    """The forgetting curve and a sheet of samples, as PNG files."""
+    curve, sheet = folder / "forgetting.png", folder / "samples.png"
+    table, columns = matrix(stages)
+    forgetting_curve(table, ["base alone", *(stage.task for stage in stages)], columns, curve)
+    task = next(t for t in tested if t.name == plan.card.name)
+    answers = measured[plan.card.name].answers
+    samples = [
+        Sample(example.open(), example.prompt, example.targets[0].box, parsed_box(plan.grammar, text))
+        for example, text in list(zip(task.examples, answers, strict=True))[:SAMPLES]
+    ]
+    sample_sheet(samples, sheet)
+    return [curve, sheet]
+
+
+def log_outcome(
+    run: AddRun,
+    stages: tuple[Stage, ...],
+    measured: dict[str, TaskMeasurement],
+    growths: dict[str, Any],
+    result: TrainResult,
+    figures: list[Path],
+) -> None:
+    """R's rows so far, each at its stage, so that runs compare as forgetting curves in MLflow."""
+    table, columns = matrix(stages)
+    rows = [
+        (number, {f"score/{name}": value for name, value in zip(columns, row, strict=True)})
+        for number, row in enumerate(table)
+    ]
+    last = len(stages)
+    lost = forgetting(stages)
+    sent = routing(measured)
+    rows.append(
+        (
+            last,
+            {
+                "forgetting/mean": lost["mean"],
+                **{f"forgetting/{name}": value for name, value in lost["tasks"].items()},
+                **{f"forgetting_task_given/{name}": value for name, value in lost["task_given"].items()},
+                "growth/total": growths["total"],
+                "growth/active": growths["active"],
+                "routing/accuracy": sent["accuracy"],
+                "seconds/training": result.seconds,
+                **{f"metric/{task}/{k}": v for task, m in measured.items() for k, v in m.blind.items()},
+            },
+        )
+    )
+    run.log_history(rows)
+    for figure in figures:
+        run.log_artifact(figure)
+
+
+def _params(plan: Plan, base: Base, bank: Bank) -> dict[str, Any]:
+    return {
+        "task": plan.card.name,
+        "data": plan.spec,
+        "data_digest": plan.source.digest(),
+        "base": base.name,
+        "base_fingerprint": base.fingerprint,
+        "bank": plan.kind,
+        **{f"bank.{key}": value for key, value in bank.bank_config().items()},
+        **{f"train.{key}": value for key, value in plan.config.train.model_dump().items()},
+    }
+
+
+def _libraries() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+
+
+def _folder(plan: Plan) -> Path | None:
+    from lynx_cl.base.card import find_base
+
+    place = find_base(plan.base)
+    return place if isinstance(place, Path) else None

@@ -1,0 +1,91 @@
+"""R, the matrix of scores, as a registry's own records tell it: one row an add, row 0 the base alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lynx_cl.continual import measures
+from lynx_cl.registry.snapshot import BASE_TASK
+from lynx_cl.registry.store import Registry
+
+if TYPE_CHECKING:
+    from lynx_cl.registry.snapshot import AddRecord
+
+ADDS = ("add-task", "update-task")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One add: the base's score on what was new, alone, and every task's score after it (task-blind and task-aware)."""
+
+    task: str
+    alone: dict[str, float]
+    blind: dict[str, float]
+    aware: dict[str, float]
+
+    def record(self) -> dict[str, Any]:
+        """As it is kept in the record of a task version."""
+        return {"alone": self.alone, "blind": self.blind, "aware": self.aware}
+
+
+def stage_of(task: str, record: AddRecord) -> Stage | None:
+    """The stage that a record tells of; None for a record without scores."""
+    scores: Any = record.scores
+    if not all(key in scores for key in ("alone", "blind", "aware")):
+        return None
+    return Stage(task, dict(scores["alone"]), dict(scores["blind"]), dict(scores["aware"]))
+
+
+def stages_of(registry: Registry) -> list[Stage]:
+    """The adds that led to a registry's head and whose tasks are still there, the first one first."""
+    stages = []
+    present = set(registry.tasks())
+    for entry in registry.log() if registry.exists() else []:
+        if entry.command in ADDS and entry.task in present:
+            version = registry.snapshot(entry.snapshot).tasks[entry.task].current
+            stage = stage_of(entry.task, registry.task(f"{entry.task}@{version}").record)
+            if stage is not None:
+                stages.append(stage)
+    return stages
+
+
+def matrix(stages: Sequence[Stage], which: str = "blind") -> tuple[NDArray[np.float64], list[str]]:
+    """R of shape (stages + 1, tasks) and the tasks of its columns: the base's own first, then as they were added.
+
+    NaN where a score was not measured: a task before it was added, a base without a test of its own.
+    """
+    names = list(dict.fromkeys(name for stage in stages for name in getattr(stage, which)))
+    columns = [*(n for n in names if n == BASE_TASK), *(n for n in names if n != BASE_TASK)]
+    table = np.full((len(stages) + 1, len(columns)), np.nan)
+    for number, stage in enumerate(stages, 1):
+        for column, name in enumerate(columns):
+            if name in stage.alone and np.isnan(table[0, column]):
+                table[0, column] = stage.alone[name]
+            table[number, column] = getattr(stage, which).get(name, np.nan)
+    return table, columns
+
+
+def learned_at(stages: Sequence[Stage], columns: Sequence[str]) -> list[int]:
+    """The stage at which each task of R's columns was learned, 0 for the base's own."""
+    order = [stage.task for stage in stages]
+    return [order.index(name) + 1 if name in order else 0 for name in columns]
+
+
+def forgetting(stages: Sequence[Stage]) -> dict[str, Any]:
+    """Forgetting at the last stage of each task learned before it, task-blind and task-aware, and the blind mean."""
+    if not stages:
+        return {"mean": 0.0, "tasks": {}, "task_given": {}}
+    parts: dict[str, dict[str, float]] = {}
+    for which in ("blind", "aware"):
+        table, columns = matrix(stages, which)
+        learned = learned_at(stages, columns)
+        by_task = zip(columns, learned, measures.forgetting_by_task(table), strict=True)
+        parts[which] = {name: float(v) for name, i, v in by_task if i < len(stages) and np.isfinite(v)}
+        if which == "blind":
+            mean = measures.mean_forgetting(table, learned)
+    return {"mean": mean, "tasks": parts["blind"], "task_given": parts["aware"]}

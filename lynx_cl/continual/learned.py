@@ -1,0 +1,73 @@
+"""What a registry has learned, ready to answer: its banks attached to the base, its router, its tasks' tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lynx_cl.banks.attach import Attachment, attach
+from lynx_cl.banks.base import Bank, load_bank
+from lynx_cl.base.load import Base
+from lynx_cl.continual.measure import TaskUnderTest
+from lynx_cl.continual.scores import grounding_test, understanding_test
+from lynx_cl.data.sources import open_source
+from lynx_cl.errors import LynxError
+from lynx_cl.registry.store import Registry
+from lynx_cl.tasks import TaskCard
+
+if TYPE_CHECKING:
+    from lynx_cl.registry.views import TaskVersion
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The tasks of a registry's head, by name, and their banks."""
+
+    versions: dict[str, TaskVersion]
+    banks: dict[str, Bank]
+
+    @contextmanager
+    def attached(self, base: Base) -> Iterator[Attachment]:
+        """The base with every bank at its taps."""
+        taps = {tap.name: tap for bank in self.banks.values() for tap in bank.taps}
+        with attach(base.model, list(taps.values())) as attachment:
+            for name, bank in self.banks.items():
+                attachment.add(name, bank)
+            yield attachment
+
+
+def learned(registry: Registry, base: Base) -> Learned:
+    """Reads every task of the head, each byte checked. Raises LynxError for a bank of another base."""
+    versions = {name: registry.task(name) for name in registry.tasks()}
+    banks = {name: load_bank(v.manifest, registry.read(v.bank), base) for name, v in versions.items()}
+    return Learned(versions, banks)
+
+
+def test_of(version: TaskVersion, base: Base, count: int) -> TaskUnderTest:
+    """The test of a task already in the registry, on the data it was learned from.
+
+    Raises LynxError where that data is no longer there or has changed.
+    """
+    card = TaskCard(**version.manifest.card)  # type: ignore[arg-type]
+    spec = version.record.source
+    if spec is None:
+        raise LynxError(f"task '{version.task}': its record names no data source, so it cannot be evaluated")
+    data = version.manifest.data
+    source = open_source(
+        spec,
+        card,
+        seed=int(data["seed"]),  # type: ignore[arg-type]
+        limit=data["limit"],  # type: ignore[arg-type]
+        base_grammar=base.card.grammar,
+    )
+    if source.digest() != data["digest"]:
+        raise LynxError(f"task '{version.task}': its data ({spec}) has changed since it was learned; restore it")
+    return grounding_test(card, source, card.box_grammar(base.card.grammar), count)
+
+
+def tests(versions: Sequence[TaskVersion], base: Base, count: int, questions: int) -> list[TaskUnderTest]:
+    """The base's own test, where it has one, then that of each task."""
+    own = [understanding_test(questions)] if base.card.understanding else []
+    return [*own, *(test_of(version, base, count) for version in versions)]

@@ -1,0 +1,97 @@
+"""Measures of a sequence of tasks, pure functions of R.
+
+R has shape (stages + 1, tasks); R[i, j] is the score on task j after stage i, row 0 the base alone; NaN is not
+measured, and what would need it is left out. Task j is learned at stage `learned[j]`, 0 for the base's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+
+
+def accuracy(table: Matrix) -> float:
+    """ACC: the mean of the last row over tasks that were measured (Lopez-Paz & Ranzato 2017). NaN where none was.
+
+    >>> accuracy(np.array([[0.1, 0.1], [0.9, 0.2], [0.5, 1.0]]))
+    0.75
+    """
+    return _mean(table[-1])
+
+
+def backward_transfer(table: Matrix, learned: Sequence[int]) -> float:
+    """BWT: the mean over tasks learned before the last stage T of R[T, j] - R[learned[j], j] (Lopez-Paz & Ranzato 2017).
+
+    NaN where there is no such task.
+
+    >>> round(backward_transfer(np.array([[0.1, 0.1], [0.9, 0.2], [0.7, 0.8]]), learned=[1, 2]), 6)
+    -0.2
+    """
+    _check(table, learned)
+    last = len(table) - 1
+    return _mean(np.array([table[last, j] - table[i, j] for j, i in enumerate(learned) if i < last]))
+
+
+def forward_transfer(table: Matrix, learned: Sequence[int]) -> float:
+    """FWT: the mean over tasks of R[learned[j] - 1, j] - R[0, j], the gain that other tasks brought before its own.
+
+    The first task, which has none before it, does not count (Lopez-Paz & Ranzato 2017). NaN where no task does.
+
+    >>> round(forward_transfer(np.array([[0.1, 0.1], [0.9, 0.2], [0.7, 0.8]]), learned=[1, 2]), 6)
+    0.1
+    """
+    _check(table, learned)
+    return _mean(np.array([table[i - 1, j] - table[0, j] for j, i in enumerate(learned) if i > 1]))
+
+
+def forgetting_by_task(table: Matrix) -> Matrix:
+    """Forgetting of each task at the last stage T: max over i < T of R[i, j], minus R[T, j] (Chaudhry et al. 2018).
+
+    Row 0 counts, so a loss of what the base could do is seen; a task that only gained is negative. NaN for a task
+    without an earlier or without a last score.
+
+    >>> forgetting_by_task(np.array([[0.9, 0.1], [0.8, 0.7], [0.85, 0.6]])).round(3).tolist()
+    [0.05, 0.1]
+    """
+    best = np.full(table.shape[1], np.nan)
+    for row in table[:-1]:
+        best = np.fmax(best, row)
+    return best - table[-1]
+
+
+def mean_forgetting(table: Matrix, learned: Sequence[int]) -> float:
+    """The mean of `forgetting_by_task` over tasks learned before the last stage; 0 where there is none yet.
+
+    A task learned at the last stage had no time to be forgotten, and its gain over the base must not hide another's
+    loss.
+
+    >>> round(mean_forgetting(np.array([[0.9, 0.0], [0.8, 0.7]]), learned=[0, 1]), 6)
+    0.1
+    """
+    _check(table, learned)
+    old = np.array(learned, dtype=int) < len(table) - 1
+    values = forgetting_by_task(table)[old]
+    return _mean(values) if np.isfinite(values).any() else 0.0
+
+
+def growth(added: Sequence[int], base: int) -> Matrix:
+    """Parameters added until each stage over those of the base, (stages + 1,), from those added at each stage.
+
+    >>> growth([10, 30], base=100).tolist()
+    [0.0, 0.1, 0.4]
+    """
+    return np.cumsum([0, *added], dtype=np.float64) / base
+
+
+def _check(table: Matrix, learned: Sequence[int]) -> None:
+    if len(learned) != table.shape[1] or any(not 0 <= i < len(table) for i in learned):
+        raise ValueError(f"R of shape {table.shape}, but its tasks were learned at stages {list(learned)}")
+
+
+def _mean(values: Matrix) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else float("nan")

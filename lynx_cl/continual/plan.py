@@ -1,0 +1,95 @@
+"""Stage 1 of an add: every mistake a user can make is caught here, before anything heavy is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lynx_cl.base.card import BaseCard, find_base, read_card
+from lynx_cl.continual.config import AddConfig, read_config
+from lynx_cl.data.sources import DataSource, open_source
+from lynx_cl.errors import LynxError, UsageError
+from lynx_cl.home import Home
+from lynx_cl.registry.store import Registry
+from lynx_cl.tasks import TaskCard, load_card
+
+if TYPE_CHECKING:
+    from lynx_cl.data.grammar import BoxGrammar
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an add will do: all of it checked, nothing of it done."""
+
+    home: Home
+    registry: Registry
+    card: TaskCard
+    spec: str
+    source: DataSource
+    base: str
+    base_card: BaseCard
+    kind: str
+    config: AddConfig
+    command: str
+
+    @property
+    def grammar(self) -> BoxGrammar:
+        """How the task's boxes are written."""
+        return self.card.box_grammar(self.base_card.grammar)
+
+    @property
+    def run_dir(self) -> Path:
+        """Where this task's unfinished training lies."""
+        return self.home.checkpoints / self.card.name
+
+
+def make_plan(
+    home: Home,
+    task: str,
+    *,
+    data: str | None,
+    base: str,
+    kind: str,
+    overrides: Sequence[str] = (),
+    file: Path | None = None,
+    command: str = "add-task",
+) -> Plan:
+    """Resolves names and checks settings, data and home.
+
+    Raises UsageError for an unknown task, source, base, bank kind or setting, and LynxError for data that is broken, a
+    task that is there already, and a home that cannot be written.
+    """
+    config = read_config(overrides, file)
+    card = load_card(task, home)
+    _check_kind(kind, config)
+    spec = data or card.source
+    if spec is None:
+        raise UsageError(f"task '{card.name}' names no data source of its own; give one with --data")
+    place = find_base(base)
+    base_card = read_card(place) if isinstance(place, Path) else BaseCard(name=str(place))
+    registry = Registry(home.registry)
+    if card.name in registry.tasks():
+        raise LynxError(
+            f"task '{card.name}' is in {registry.path} already; give the new one another name, or another --home"
+        )
+    name, colon, folder = spec.partition(":")
+    if colon:
+        spec = f"{name}:{Path(folder).expanduser().absolute()}"
+    source = open_source(
+        spec, card, seed=config.data.seed, limit=config.data.limit, base_grammar=base_card.grammar
+    )
+    home.ensure_writable()
+    return Plan(home, registry, card, spec, source, base, base_card, kind, config, command)
+
+
+def _check_kind(kind: str, config: AddConfig) -> None:
+    """Bank kinds are files; their settings are checked when torch is there, their names before."""
+    import lynx_cl.banks
+
+    folder = Path(lynx_cl.banks.__file__).parent
+    known = sorted(path.stem for path in folder.glob("*.py") if "@bank_kind(" in path.read_text(encoding="utf-8"))
+    for name in (kind, *config.bank):
+        if name not in known:
+            raise UsageError(f"bank kind '{name}' is unknown; known: {', '.join(known)}")

@@ -1,0 +1,76 @@
+"""How each kind of task is scored, and the tasks that a registry's tests are made of."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import islice
+
+from lynx_cl.continual.measure import Scores, TaskUnderTest
+from lynx_cl.data.example import Box, Example
+from lynx_cl.data.grammar import BoxGrammar, GrammarError
+from lynx_cl.data.scenes.categories import COCO
+from lynx_cl.data.sources import DataSource
+from lynx_cl.data.understanding import understanding
+from lynx_cl.evaluation.grounding import grounding_scores
+from lynx_cl.evaluation.text import exact_match, object_f1
+from lynx_cl.registry.snapshot import BASE_TASK
+from lynx_cl.tasks import TaskCard
+
+UNDERSTANDING_METRIC = "score"
+
+
+def parsed_box(grammar: BoxGrammar, text: str) -> Box | None:
+    """The one box of an answer; None where the text is no answer in the grammar."""
+    try:
+        return grammar.parse(text)[0][1]
+    except GrammarError:
+        return None
+
+
+def grounding_test(card: TaskCard, source: DataSource, grammar: BoxGrammar, count: int) -> TaskUnderTest:
+    """The first `count` test examples of a grounding task, taken over its pictures evenly."""
+
+    def score(examples: Sequence[Example], answers: Sequence[str]) -> Scores:
+        boxes = [parsed_box(grammar, text) for text in answers]
+        return grounding_scores(boxes, [example.targets[0].box for example in examples])
+
+    groups = source.groups("test")
+    chosen = [example for turn in _turns(groups, count) for example in turn]
+    return TaskUnderTest(card.name, chosen[:count], score, card.metric)
+
+
+def _turns(groups, count: int):
+    """First examples of every group, then second ones, and so on, until there are `count`."""
+    depth, given = 0, 0
+    while given < count:
+        turn = [group[depth] for group in islice(iter(groups), count) if len(group) > depth]
+        if not turn:
+            return
+        yield turn
+        depth, given = depth + 1, given + len(turn)
+
+
+def understanding_test(count: int, seed: int = 0) -> TaskUnderTest:
+    """The base's own questions on held-out scenes; `score` is the mean over kinds of question."""
+    return TaskUnderTest(BASE_TASK, understanding("test", count, seed), understanding_scores, UNDERSTANDING_METRIC)
+
+
+def understanding_scores(examples: Sequence[Example], answers: Sequence[str]) -> Scores:
+    """Share of right answers by kind of question, F1 of named objects for captions, and their mean as `score`.
+
+    A yes or no is right by itself, whatever follows the comma; every other answer must match whole.
+    """
+    names = [category.name for category in COCO]
+    by_kind: dict[str, list[float]] = defaultdict(list)
+    for example, text in zip(examples, answers, strict=True):
+        truth = example.steps[-1].answer
+        if example.kind == "caption":
+            value = object_f1(text, truth, names)
+        elif example.kind == "presence":
+            value = float(exact_match(text.partition(",")[0], truth.partition(",")[0]))
+        else:
+            value = float(exact_match(text, truth))
+        by_kind[example.kind].append(value)
+    scores = {kind: sum(values) / len(values) for kind, values in sorted(by_kind.items())}
+    return {UNDERSTANDING_METRIC: sum(scores.values()) / len(scores), **scores}

@@ -1,0 +1,107 @@
+"""Sets of annotated pictures, split and lazy: what the readers give and the sources ask questions about."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lynx_cl.data.example import SPLITS, Picture
+from lynx_cl.errors import LynxError
+
+CHECKED = 2000  # pictures of a set whose files are looked at before any work begins; the others when they are opened
+_TAIL = 4096  # bytes at the end of a file in which its format's end mark is looked for
+_ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND"}  # by the first two bytes: JPEG, PNG
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """Pictures by split, read when they are asked for. `files` hold their lists and annotations."""
+
+    name: str
+    annotator: str
+    licence: str
+    splits: Mapping[str, Sequence[Picture]]
+    folder: Path
+    files: tuple[Path, ...]
+
+    def check(self) -> None:
+        """Raises LynxError for an empty set, a picture in two splits, and a picture whose annotation or file is wrong.
+
+        The annotations and files of at most CHECKED pictures are read, in the order of the splits.
+        """
+        if not any(len(pictures) for pictures in self.splits.values()):
+            raise LynxError(f"{self.name}: holds no pictures; check the path and its lists")
+        left = CHECKED
+        for split in SPLITS:
+            pictures = self.splits.get(split, ())
+            for picture in pictures[:left]:
+                check_file(picture)
+            left = max(0, left - len(pictures))
+
+
+def check_file(picture: Picture) -> None:
+    """A quick look at a picture's file: it exists, is a picture, has the size that is annotated, and is not cut off.
+
+    Raises LynxError naming the file.
+    """
+    path = picture.image
+    if not isinstance(path, Path):
+        return
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            size = image.size
+        with path.open("rb") as file:
+            start = file.read(2)
+            file.seek(max(0, path.stat().st_size - _TAIL))
+            end = file.read()
+    except (FileNotFoundError, UnidentifiedImageError, OSError, SyntaxError, ValueError):
+        picture.open()  # says what is wrong
+        raise LynxError(f"{path}: cannot be read; replace it or take it off the list") from None
+    if size != picture.size:
+        raise LynxError(
+            f"{path}: is {size[0]} x {size[1]} pixels, its annotation says {picture.size[0]} x {picture.size[1]}; "
+            "correct the annotation or replace the picture"
+        )
+    if start in _ENDS and _ENDS[start] not in end:
+        picture.open()
+
+
+def check_disjoint(keys: Mapping[str, Iterable[str]], where: str) -> None:
+    """Raises LynxError where two splits hold a picture of the same key. `where` is the source, for the message."""
+    seen: dict[str, str] = {}
+    for split, names in keys.items():
+        for name in names:
+            if seen.setdefault(name, split) != split:
+                raise LynxError(f"{where}: picture '{name}' is in two splits, {seen[name]} and {split}; keep it in one")
+
+
+def digest_file(path: Path) -> str:
+    """Hexadecimal sha256 of a file's bytes. Raises LynxError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise LynxError(f"{path}: cannot be read ({error.strerror}); restore it or take it off the list") from None
+
+
+def split_of(key: str) -> str:
+    """The split of a picture in a set without lists: 80 % train, 10 % calibration, 10 % test, by its key.
+
+    >>> [split_of(key) for key in ("0002", "0003", "0006")]
+    ['train', 'calibration', 'test']
+    """
+    place = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") % 10
+    return {8: "calibration", 9: "test"}.get(place, "train")
+
+
+def licence_of(folder: Path) -> str:
+    """The title of the licence file in a folder, or 'unknown'."""
+    for path in sorted(folder.glob("LICEN[CS]E*")):
+        lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
+        if any(lines):
+            return next(line for line in lines if line)
+    return "unknown"

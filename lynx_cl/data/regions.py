@@ -1,0 +1,110 @@
+"""Grounding on annotated pictures: each label that a picture holds exactly once is asked for, and its box is the answer."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lynx_cl.data.example import SPLITS, Example, Lazy, Picture, Step, Target
+from lynx_cl.data.pictures import PictureSet, digest_file
+from lynx_cl.data.sources import DataSource, Groups, Wanted
+from lynx_cl.data.views import view
+from lynx_cl.errors import LynxError
+
+FORMAT = 1  # one more whenever the same arguments would give other examples
+
+
+def region_source(pictures: PictureSet, wanted: Wanted) -> DataSource:
+    """Examples about the pictures of a set, in the card's labels, phrasings and views.
+
+    All annotations are read here. Raises LynxError for what is wrong in them, and where no picture has a label of the
+    card.
+    """
+    pictures.check()
+    labels = wanted.card.labels
+    seen: Counter[str] = Counter()
+    splits: dict[str, Groups] = {}
+    for split in SPLITS:
+        source = pictures.splits.get(split, ())
+        usable: list[int] = []
+        for index, picture in enumerate(source):
+            seen.update(target.label for target in picture.targets)
+            if asked(picture, labels) and (wanted.limit is None or len(usable) < wanted.limit):
+                usable.append(index)
+        views = wanted.card.views if split == "train" else 1
+        splits[split] = Lazy(len(usable) * views, _maker(source, usable, views, split, wanted))
+    if labels and not any(label in seen for label in labels):
+        there = ", ".join(label for label, _ in seen.most_common(8)) or "none"
+        raise LynxError(
+            f"{pictures.name}: holds none of the labels of task '{wanted.card.name}' ({', '.join(labels)}); it has: {there}"
+        )
+
+    def recipe() -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "source": pictures.name.partition(":")[0],
+            "card": wanted.card.digest(),
+            "grammar": wanted.grammar.name,
+            "seed": wanted.seed,
+            "pictures": {split: len(groups) for split, groups in splits.items()},
+            "files": _digests(pictures),
+        }
+
+    return DataSource(
+        pictures.name, wanted.card.name, pictures.annotator, pictures.licence, wanted.grammar.name, splits, recipe
+    )
+
+
+def asked(picture: Picture, labels: dict[str, str]) -> tuple[Target, ...]:
+    """What can be asked for: the targets whose label no other in the picture has. Empty `labels` allows every label."""
+    counts = Counter(target.label for target in picture.targets)
+    return tuple(t for t in picture.targets if counts[t.label] == 1 and (not labels or t.label in labels))
+
+
+def _maker(
+    pictures: Sequence[Picture], usable: list[int], views: int, split: str, wanted: Wanted
+) -> Callable[[int], tuple[Example, ...]]:
+    card = wanted.card
+    prompts = card.prompts.test if split == "test" else card.prompts.train
+
+    def make(index: int) -> tuple[Example, ...]:
+        whole = pictures[usable[index % len(usable)]]
+        picture = view(whole, index // len(usable), asked(whole, card.labels))
+        rng = random.Random(f"{wanted.seed}/{picture.key}")
+        return tuple(
+            Example(
+                image=picture.image,
+                steps=(
+                    Step(
+                        rng.choice(prompts).format(x=f"the {card.labels.get(target.label, _plain(target.label))}"),
+                        wanted.grammar.write(target.box),
+                        card.step_weights.answer,
+                    ),
+                ),
+                targets=(target,),
+                task=card.name,
+                split=split,
+                image_key=picture.key,
+                provenance=picture.provenance,
+                kind="category",
+                size=picture.size,
+            )
+            for target in picture.targets
+        )
+
+    return make
+
+
+def _plain(label: str) -> str:
+    """A data set's label as a word: 'Potted_Plant' is asked for as 'potted plant'."""
+    return label.replace("_", " ").lower()
+
+
+def _digests(pictures: PictureSet) -> dict[str, str]:
+    """sha256 of every list, annotation and picture file, by its place in the folder."""
+    if pictures.folder is None:
+        return {}
+    images = (picture.image for part in pictures.splits.values() for picture in part)
+    ...

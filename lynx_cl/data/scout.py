@@ -1,0 +1,113 @@
+"""SCouT: grounding taught in steps. What is relevant for the request; where each of it is; the answer, grounded.
+
+An annotator looks at a picture and says chains (what is asked, what is relevant, what the answer is); this module asks
+and answers them in the words of a task card. The idea is that of TWIST & SCOUT (arXiv 2410.10491, section 3.3).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from lynx_cl.data import refer
+from lynx_cl.data.example import Example, Picture, Step, Target, normalise
+from lynx_cl.data.grammar import BoxGrammar
+from lynx_cl.data.scenes import SIDE, SceneObject
+from lynx_cl.data.world import SceneImage
+from lynx_cl.errors import LynxError
+from lynx_cl.tasks import TaskCard
+
+_DRAWS = 8  # draws for each chain that is wanted, before a picture is taken to have no more
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What an annotator says: a request names one thing of a picture, without an article ('small dog left of the cat').
+
+    `relevant` is what one must look at to answer, the answer included; `answer` is what is meant. `kind` is the type of
+    the request.
+    """
+
+    request: str
+    kind: str
+    relevant: tuple[Target, ...]
+    answer: Target
+
+
+class Annotator(Protocol):
+    """Who says what is asked and true in a picture: exact truth, a model, a person."""
+
+    name: str
+
+    def annotate(self, picture: Picture, count: int, rng: random.Random) -> Sequence[Chain]:
+        """At most `count` chains about a picture, each with another request."""
+        ...
+
+
+@dataclass(frozen=True)
+class SceneOracle:
+    """The exact truth of a scene. `weights` says how often each kind of referring expression is drawn."""
+
+    weights: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(refer.KINDS, 1.0))
+    name: str = "oracle"
+
+    def annotate(self, picture: Picture, count: int, rng: random.Random) -> Sequence[Chain]:
+        if not isinstance(picture.image, SceneImage):
+            raise LynxError(f"annotator 'oracle': picture '{picture.key}' is no scene, so its truth is not known")
+        scene = picture.image.scene
+        chains: dict[str, Chain] = {}
+        kinds, weights = list(self.weights), list(self.weights.values())
+        for _ in range(_DRAWS * count):
+            if len(chains) == count:
+                break
+            kind, target = rng.choices(kinds, weights)[0], rng.randrange(len(scene.objects))
+            expression = refer.propose(kind, target, scene, rng)
+            if expression is not None:
+                request = refer.phrase(expression, rng)
+                relevant = tuple(_named(scene.objects[i]) for i in refer.candidates(expression, scene))
+                answer = Target(scene.objects[target].category, _box(scene.objects[target]))
+                chains.setdefault(request, Chain(request, expression.kind, relevant, answer))
+        return tuple(chains.values())
+
+
+def ask(
+    chain: Chain, picture: Picture, card: TaskCard, grammar: BoxGrammar, split: str, rng: random.Random
+) -> Example:
+    """An example of a chain: once, as a user asks, or in steps, for the card's share of the training conversations.
+
+    The test split is asked in the card's held-out phrasings and never in steps.
+    """
+    prompts, weights = card.prompts, card.step_weights
+    thing = f"the {chain.request}"
+    question = rng.choice(prompts.test if split == "test" else prompts.train).format(x=thing)
+    answer = grammar.write(chain.answer.box)
+    steps: tuple[Step, ...] = (Step(question, answer, weights.answer),)
+    if split != "test" and rng.random() < card.chains:
+        relevant = list(dict.fromkeys(target.label for target in chain.relevant))
+        places = grammar.write_all((target.label, target.box) for target in chain.relevant)
+        steps = (
+            Step(f"{question} {rng.choice(prompts.relevant)}", ", ".join(relevant), weights.relevant, "relevant"),
+            Step(rng.choice(prompts.where), places, weights.where, "where"),
+            Step(rng.choice(prompts.answer).format(x=thing), answer, weights.answer),
+        )
+    return Example(
+        image=picture.image,
+        steps=steps,
+        targets=(chain.answer,),
+        task=card.name,
+        split=split,
+        image_key=picture.key,
+        provenance=picture.provenance,
+        kind=chain.kind,
+        size=picture.size,
+    )
+
+
+def _named(thing: SceneObject) -> Target:
+    return Target(f"{thing.size} {thing.category}", _box(thing))
+
+
+def _box(thing: SceneObject) -> tuple[float, float, float, float]:
+    return normalise(thing.box, (SIDE, SIDE), thing.category)

@@ -1,0 +1,109 @@
+"""Reads Pascal VOC folders: ImageSets/Main/{train,val,test}.txt, Annotations/*.xml, JPEGImages/*.
+
+Boxes of VOC are 1-based and inclusive: xmin 1 and xmax W span a picture of width W. Format: the VOC 2012 development
+kit (Everingham et al. 2012), section 'Annotations'.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from pathlib import Path
+
+from lynx_cl.data.example import Lazy, Picture, Provenance, Target, normalise
+from lynx_cl.data.pictures import PictureSet, check_disjoint, licence_of, split_of
+from lynx_cl.errors import LynxError, UsageError
+
+LISTS = {"train": "train", "calibration": "val", "test": "test"}
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".bmp")
+ANNOTATOR = "voc xml"
+
+
+def read_voc(folder: Path) -> PictureSet:
+    """The pictures of a VOC folder, by its own lists: train, val (calibration) and test.
+
+    Without a test list val is the test split, and a tenth of train the calibration split; without any list the pictures
+    are split by their names. Raises UsageError for a path that is no VOC folder, LynxError for lists that are empty or
+    share a picture. Annotations are read when a picture is asked for.
+    """
+    for name in ("Annotations", "JPEGImages"):
+        if not (folder / name).is_dir():
+            raise UsageError(f"voc:{folder}: no folder {name}; give the folder that holds Annotations and JPEGImages")
+    keys, lists = _keys(folder)
+    check_disjoint(keys, f"voc:{folder}")
+    licence = licence_of(folder)
+    source = Provenance(f"voc:{folder.name}", ANNOTATOR, licence)
+
+    def pictures(names: Sequence[str]) -> Sequence[Picture]:
+        return Lazy(len(names), lambda i: read_picture(folder, names[i], source))
+
+    splits = {split: pictures(names) for split, names in keys.items()}
+    annotations = [folder / "Annotations" / f"{name}.xml" for names in keys.values() for name in names]
+    return PictureSet(f"voc:{folder}", ANNOTATOR, licence, splits, folder, (*lists, *annotations))
+
+
+def read_picture(folder: Path, key: str, provenance: Provenance) -> Picture:
+    """One picture of a VOC folder with all its objects.
+
+    Raises LynxError naming the file, and the object's number from 1, for what is missing or wrong.
+    """
+    path = folder / "Annotations" / f"{key}.xml"
+    try:
+        root = ET.parse(path).getroot()
+    except FileNotFoundError:
+        raise LynxError(f"{path}: missing, but a list names it; restore it or take it off the list") from None
+    except ET.ParseError as error:
+        raise LynxError(f"{path}: not valid XML ({error}); correct it") from None
+    image = _image(folder, key, root.findtext("filename") or "")
+    size = (int(_number(root, "size/width", path)), int(_number(root, "size/height", path)))
+    targets = []
+    for number, item in enumerate(root.iter("object"), 1):
+        where = f"{path}, object {number}"
+        label = (item.findtext("name") or "").strip()
+        if not label:
+            raise LynxError(f"{where}: has no name; give it one")
+        x0, y0, x1, y1 = (_number(item, f"bndbox/{side}", where) for side in ("xmin", "ymin", "xmax", "ymax"))
+        targets.append(Target(label, normalise((x0 - 1, y0 - 1, x1, y1), size, where)))
+    return Picture(key, image, size, tuple(targets), provenance)
+
+
+def _keys(folder: Path) -> tuple[dict[str, list[str]], list[Path]]:
+    lists = {split: folder / "ImageSets" / "Main" / f"{name}.txt" for split, name in LISTS.items()}
+    there = {split: path for split, path in lists.items() if path.is_file()}
+    if not there:
+        names = sorted(path.stem for path in (folder / "Annotations").glob("*.xml"))
+        return {split: [name for name in names if split_of(name) == split] for split in LISTS}, []
+    if "train" not in there:
+        raise LynxError(f"{lists['train']}: missing; add the list of the training pictures")
+    keys = {split: _read_list(path) for split, path in there.items()}
+    if "test" not in there:
+        keys["test"] = keys.pop("calibration", [])
+    if "calibration" not in keys:
+        train = keys["train"]
+        keys["calibration"] = [name for name in train if split_of(name) == "calibration"]
+        keys["train"] = [name for name in train if split_of(name) != "calibration"]
+    return {split: keys[split] for split in LISTS}, list(there.values())
+
+
+def _read_list(path: Path) -> list[str]:
+    """The names in a list, each once, in its order."""
+    names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if not names:
+        raise LynxError(f"{path}: names no picture; fill it or delete it")
+    return list(dict.fromkeys(names))
+
+
+def _image(folder: Path, key: str, filename: str) -> Path:
+    images = folder / "JPEGImages"
+    for name in (f"{key}{Path(filename).suffix}", *(key + suffix for suffix in _SUFFIXES)):
+        if name != key and (images / name).is_file():
+            return images / name
+    raise LynxError(f"{images / key}.jpg: no such picture, but a list names it; restore it or take it off the list")
+
+
+def _number(element: ET.Element, tag: str, where: object) -> float:
+    text = element.findtext(tag)
+    try:
+        return float(text or "")
+    except ValueError:
+        raise LynxError(f"{where}: {tag} is {text!r}, not a number; correct it") from None

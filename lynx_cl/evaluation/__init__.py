@@ -1,0 +1,1 @@
+"""Answering in batches, and scoring the answers."""

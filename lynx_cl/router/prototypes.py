@@ -1,0 +1,101 @@
+"""Prototypes: centres of a task's requests on the unit sphere, and how near its own requests are to what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch  # noqa: F401  before faiss: the first to load brings the OpenMP runtime that both then use
+
+import faiss  # isort: skip
+from numpy.typing import NDArray
+
+ITERATIONS = 20
+PROTOTYPES = 8
+PER_PROTOTYPE = 4  # at least so many requests a prototype
+EXEMPLARS = 128
+
+Rows = NDArray[np.float32]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """FAISS in one thread: the same bits every time. Torch may share the OpenMP runtime, so its number is put back."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+def count_for(rows: int) -> int:
+    """How many prototypes so many requests get.
+
+    >>> count_for(3), count_for(20), count_for(1000)
+    (1, 5, 8)
+    """
+    return max(1, min(PROTOTYPES, rows // PER_PROTOTYPE))
+
+
+def cluster(rows: Rows, count: int) -> tuple[Rows, NDArray[np.int64]]:
+    """Spherical k-means of unit rows (n, dimension): unit centres (count, dimension) and each row's centre (n).
+
+    The same rows in the same order give the same bits.
+    """
+    if count == 1:
+        assigned = np.zeros(len(rows), np.int64)
+    else:
+        means = faiss.Kmeans(
+            rows.shape[1], count, niter=ITERATIONS, seed=1, spherical=True, min_points_per_centroid=1, verbose=False
+        )
+        with one_thread():
+            means.train(rows)
+            _, nearest = means.index.search(rows, 1)
+        _, assigned = np.unique(nearest[:, 0], return_inverse=True)  # a centre that no row chose is dropped
+    return _unit(_sums(rows, assigned)), assigned.astype(np.int64)
+
+
+def spread(rows: Rows, count: int) -> NDArray[np.int64]:
+    """Places of `count` rows that cover the rest: first the one nearest the mean, then always the farthest from those.
+
+    (Gonzalez 1985.) All places, in order, where there are no more than `count`.
+    """
+    if len(rows) <= count:
+        return np.arange(len(rows))
+    chosen = [int(np.argmax(rows @ rows.mean(0)))]
+    nearest = rows @ rows[chosen[0]]
+    while len(chosen) < count:
+        chosen.append(int(np.argmin(nearest)))
+        nearest = np.maximum(nearest, rows @ rows[chosen[-1]])
+    return np.sort(np.array(chosen))
+
+
+def leave_one_out(rows: Rows, exemplars: NDArray[np.int64], assigned: NDArray[np.int64]) -> NDArray[np.float64]:
+    """For each row, its greatest similarity to what would be kept without it, (n).
+
+    That is the other exemplars (given by their places), and the prototypes with the row taken out of its own.
+    Empty where there is one row only.
+    """
+    if len(rows) < 2:
+        return np.zeros(0)
+    similar = (rows @ rows[exemplars].T).astype(np.float64)
+    similar[exemplars, np.arange(len(exemplars))] = -1.0
+    sums = _sums(rows, assigned)
+    centres = (rows @ _unit(sums).T).astype(np.float64)
+    rest = sums[assigned] - rows
+    lengths = np.linalg.norm(rest, axis=1)
+    own = np.where(lengths > 1e-6, (rest * rows).sum(1) / np.maximum(lengths, 1e-6), -1.0)
+    centres[np.arange(len(rows)), assigned] = own
+    return np.maximum(similar.max(1), centres.max(1))
+
+
+def _sums(rows: Rows, assigned: NDArray[np.int64]) -> NDArray[np.float64]:
+    sums = np.zeros((int(assigned.max()) + 1, rows.shape[1]))
+    np.add.at(sums, assigned, rows.astype(np.float64))
+    return sums
+
+
+def _unit(rows: NDArray[np.float64]) -> Rows:
+    return (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)).astype(np.float32)

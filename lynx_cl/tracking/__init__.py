@@ -1,0 +1,1 @@
+"""Runs in MLflow, and the figures that go with them."""

@@ -1,0 +1,110 @@
+"""Measures of R against matrices computed by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lynx_cl.continual.measures import (
+    accuracy,
+    backward_transfer,
+    forgetting_by_task,
+    forward_transfer,
+    growth,
+    mean_forgetting,
+)
+
+NAN = float("nan")
+ONE = np.array([[0.2], [0.9]])
+TWO = np.array([[0.1, 0.3], [0.8, 0.4], [0.6, 0.9]])
+THREE = np.array(
+    [
+        [0.10, 0.20, 0.30],
+        [0.90, 0.25, 0.20],
+        [0.70, 0.80, 0.50],
+        [0.75, 0.60, 0.95],
+    ]
+)
+
+
+def test_one_task() -> None:
+    assert accuracy(ONE) == pytest.approx(0.9)
+    assert np.isnan(backward_transfer(ONE, [1]))
+    assert np.isnan(forward_transfer(ONE, [1]))
+    assert forgetting_by_task(ONE).tolist() == pytest.approx([-0.7])
+    assert mean_forgetting(ONE, [1]) == 0.0
+
+
+def test_two_tasks() -> None:
+    assert accuracy(TWO) == pytest.approx(0.75)
+    assert backward_transfer(TWO, [1, 2]) == pytest.approx(-0.2)
+    assert forward_transfer(TWO, [1, 2]) == pytest.approx(0.1)
+    assert forgetting_by_task(TWO).tolist() == pytest.approx([0.2, -0.5])
+    assert mean_forgetting(TWO, [1, 2]) == pytest.approx(0.2)
+
+
+def test_three_tasks() -> None:
+    assert accuracy(THREE) == pytest.approx((0.75 + 0.6 + 0.95) / 3)
+    assert backward_transfer(THREE, [1, 2, 3]) == pytest.approx(((0.75 - 0.9) + (0.6 - 0.8)) / 2)
+    assert forward_transfer(THREE, [1, 2, 3]) == pytest.approx(((0.25 - 0.2) + (0.5 - 0.3)) / 2)
+    # from the best earlier score, which need not be the one right after learning
+    assert forgetting_by_task(THREE).tolist() == pytest.approx([0.9 - 0.75, 0.8 - 0.6, 0.5 - 0.95])
+    assert mean_forgetting(THREE, [1, 2, 3]) == pytest.approx((0.15 + 0.2) / 2)
+
+
+def test_the_last_old_task_counts() -> None:
+    """A released library leaves it out."""
+    table = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [1, 0, 1]], dtype=float)
+    assert mean_forgetting(table, [1, 2, 3]) == pytest.approx(0.5)
+    assert backward_transfer(table, [1, 2, 3]) == pytest.approx(-0.5)
+
+
+def test_a_relearned_task_is_measured_from_its_best() -> None:
+    table = np.array([[0.0, 0.0, 0.0], [0.6, 0.0, 0.0], [0.9, 0.5, 0.0], [0.7, 0.5, 0.5]])
+    assert forgetting_by_task(table)[0] == pytest.approx(0.2)
+    assert backward_transfer(table, [1, 2, 3]) == pytest.approx(0.05)
+
+
+def test_the_base_s_own_task_is_learned_at_row_0() -> None:
+    table = np.array([[0.8, 0.0], [0.7, 0.9]])
+    assert backward_transfer(table, [0, 1]) == pytest.approx(-0.1)
+    assert mean_forgetting(table, [0, 1]) == pytest.approx(0.1)
+    assert np.isnan(forward_transfer(table, [0, 1]))
+
+
+def test_what_was_not_measured_is_left_out() -> None:
+    table = np.array([[NAN, 0.2, NAN], [0.8, NAN, NAN], [0.6, 0.7, NAN], [NAN, 0.5, 0.9]])
+    assert accuracy(table) == pytest.approx(0.7)
+    assert backward_transfer(table, [1, 2, 3]) == pytest.approx(-0.2)  # the first task has no last score
+    assert np.isnan(forward_transfer(table, [1, 2, 3]))
+    lost = forgetting_by_task(table)
+    assert np.isnan(lost[0]) and lost[1] == pytest.approx(0.2) and np.isnan(lost[2])
+    assert mean_forgetting(table, [1, 2, 3]) == pytest.approx(0.2)
+
+
+def test_a_task_first_seen_late() -> None:
+    table = np.array([[0.1, NAN], [0.9, NAN], [0.9, NAN], [0.8, 0.7]])
+    assert accuracy(table) == pytest.approx(0.75)
+    assert backward_transfer(table, [1, 3]) == pytest.approx(-0.1)
+    assert np.isnan(forward_transfer(table, [1, 3]))
+    assert mean_forgetting(table, [1, 3]) == pytest.approx(0.1)
+
+
+def test_nothing_measured() -> None:
+    table = np.full((3, 2), NAN)
+    assert np.isnan(accuracy(table)) and np.isnan(backward_transfer(table, [1, 2]))
+    assert np.isnan(forgetting_by_task(table)).all() and mean_forgetting(table, [1, 2]) == 0.0
+
+
+def test_inputs_are_left_alone_and_checked() -> None:
+    before = THREE.copy()
+    forgetting_by_task(THREE)
+    assert np.array_equal(THREE, before)
+    for learned in ([1, 2], [1, 2, 4], [-1, 1, 2]):
+        with pytest.raises(ValueError, match="learned at stages"):
+            backward_transfer(THREE, learned)
+
+
+def test_growth_adds_up() -> None:
+    assert growth([], 100).tolist() == [0.0]
+    assert growth([5, 5, 20], 100).tolist() == pytest.approx([0.0, 0.05, 0.1, 0.3])
