@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from lynx_cl.base.kernels import use_cpu_kernels
 from lynx_cl.base.nano import model as architecture
 from lynx_cl.base.nano import stages, tokenizer
 from lynx_cl.base.nano.labels import Codebook, patch_labels
@@ -55,7 +56,7 @@ RECIPE = (
     Stage("tower", steps=6500, pictures=32, turns=0, rate=1.2e-3),
     Stage("decoder", steps=500, pictures=16, turns=8, rate=1e-3, floor=1.0, first_scene=10_000_000),
     Stage("joint", steps=1500, pictures=16, turns=9, rate=1e-3, tower_rate=0.3, floor=0.6, first_scene=20_000_000),
-    Stage("sparse", steps=800, pictures=16, turns=9, rate=6e-4, tower_rate=0.3, floor=0.03, first_scene=30_000_000),
+    Stage("sparse", steps=900, pictures=16, turns=9, rate=6e-4, tower_rate=0.3, floor=0.03, first_scene=30_000_000),
 )
 WORD_RATE = 0.1  # of the decoder's rate: words must stay near the patches that were aligned with them
 
@@ -159,6 +160,7 @@ def run_stage(nano: Nano, stage: Stage, folder: Path, log: Log, minutes: float |
     Writes `<stage>.safetensors` (weights), `<stage>.state` (optimisers, step) and a line a hundred steps to
     `<stage>.jsonl`.
     """
+    use_cpu_kernels(nano.model)
     groups = trained_parts(nano, stage.name)
     for parameter in nano.parameters():
         parameter.requires_grad_(False)
