@@ -38,9 +38,9 @@ class Prompts(Settings):
 class StepWeights(Settings):
     """The share of each step of a conversation in the step loss."""
 
-    relevant: float = Field(1.0, gt=0)
-    where: float = Field(1.0, gt=0)
-    answer: float = Field(1.0, gt=0)
+    relevant: float = Field(default=1.0, gt=0)
+    where: float = Field(default=1.0, gt=0)
+    answer: float = Field(default=1.0, gt=0)
 
 
 class TaskCard(Settings):
@@ -48,7 +48,8 @@ class TaskCard(Settings):
 
     - `grammar`: how boxes are written; None leaves it to the base.
     - `source`: the data source that is used where none is named.
-    - `labels`: the labels of a data set that are asked for, and the words for each; empty asks for all of them.
+    - `classes`: the labels of a data set that are asked for, and the words for each; empty asks for all of them.
+    - `only_single`: leave out pictures of a data set that hold more than one thing of these classes.
     - `chains`: the fraction of training conversations that go through the steps of SCouT.
     - `expressions`: how often scout asks by each kind of referring expression, relative to the others; what is not
       named is not asked.
@@ -62,7 +63,8 @@ class TaskCard(Settings):
     metric: str = "acc_iou50"
     grammar: str | None = None
     source: str | None = None
-    labels: dict[str, str] = {}
+    classes: dict[str, str] = {}
+    only_single: bool = False
     chains: float = Field(0.0, ge=0, le=1)
     step_weights: StepWeights = StepWeights()
     expressions: dict[str, float] = dict.fromkeys(EXPRESSIONS, 1.0)

@@ -14,7 +14,9 @@ from lynx_cl.cli.output import note, print_json
 def command(
     image: Annotated[Path, typer.Argument(help="A picture file.")],
     prompt: Annotated[str, typer.Argument(help="What to ask about it.")],
-    task: Annotated[str | None, typer.Option("--task", help="Name the bank instead of routing; 'base' for none.")] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help="Name the bank instead of routing; 'base' for none.")
+    ] = None,
     save: Annotated[Path | None, typer.Option("--save", help="Write the picture with the boxes drawn on it.")] = None,
     base: Annotated[str, typer.Option("--base", help="The base, where the registry has none yet.")] = "nano",
     home: HomeOption = None,

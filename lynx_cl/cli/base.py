@@ -29,10 +29,13 @@ def list_bases(as_json: JsonOption = False) -> None:
     if as_json:
         print_json(rows)
         return
-    print_table(("base", "family", "parameters", "licence"), [
-        (row["name"], row["family"], f"{row['parameters']:,}", read_card(folder).licence)
-        for row, folder in zip(rows, folders, strict=True)
-    ])
+    print_table(
+        ("base", "family", "parameters", "licence"),
+        [
+            (row["name"], row["family"], f"{row['parameters']:,}", read_card(folder).licence)
+            for row, folder in zip(rows, folders, strict=True)
+        ],
+    )
 
 
 @app.command("show")
@@ -70,7 +73,9 @@ def pretrain_base(
     name: Annotated[str, typer.Argument(help="Which base: nano is the only one with a recipe.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for checkpoints, logs and the finished base.")],
     scale: Annotated[float, typer.Option("--scale", min=0.0001, help="Shorten every stage by this factor.")] = 1.0,
-    stage: Annotated[str | None, typer.Option("--stage", help="Run one stage only: tower, decoder, joint or sparse.")] = None,
+    stage: Annotated[
+        str | None, typer.Option("--stage", help="Run one stage only: tower, decoder, joint or sparse.")
+    ] = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of computation.")] = 2,
 ) -> None:
     """Pretrain the embedded base anew; goes on from its checkpoints if it was stopped.

@@ -1,4 +1,4 @@
-"""`lynx-cl evaluate`: every task of the registry on its own test examples, with the task given and through the router."""
+"""`lynx-cl evaluate`: every task on its own test examples, with the task given and through the router."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def add_task(
             seconds=round(time.monotonic() - started, 1),
             run_id=run.run_id,
             source=plan.spec,
-            scores={**stage.record(), "metrics": task_facts(measured)},
+            scores={**stage.record(), "metrics": dict(task_facts(measured))},
             libraries=_libraries(),
         )
         own = next(s for s in statistics if s.task == plan.card.name)
@@ -183,9 +183,7 @@ def base_alone(plan: Plan, base: Base, known: Learned, tested: list[TaskUnderTes
     return main_scores(measure(base, None, None, chosen, batch_size=plan.config.evaluation.batch_size))
 
 
-def train(
-    plan: Plan, base: Base, bank: Bank, run: AddRun, say: Say, *, resume: bool, progress: bool
-) -> TrainResult:
+def train(plan: Plan, base: Base, bank: Bank, run: AddRun, say: Say, *, resume: bool, progress: bool) -> TrainResult:
     """Trains the bank and logs its history."""
     pictures = plan.config.pictures_per_batch
     validation = fixed_batches(base, plan.source.groups("calibration"), pictures, VALIDATION_PICTURES)
@@ -206,9 +204,7 @@ def train(
         on_log=on_log,
         progress=progress,
     )
-    run.log_history(
-        [(int(r["step"]), {f"train/{k}": v for k, v in r.items() if k != "step"}) for r in result.history]
-    )
+    run.log_history([(int(r["step"]), {f"train/{k}": v for k, v in r.items() if k != "step"}) for r in result.history])
     say(f"train: {result.steps} steps in {result.seconds:.0f} s, stopped by {result.stopped}")
     return result
 
@@ -285,7 +281,7 @@ def draw(
     task = next(t for t in tested if t.name == plan.card.name)
     answers = measured[plan.card.name].answers
     samples = [
-        Sample(example.open(), example.prompt, example.targets[0].box, parsed_box(plan.grammar, text))
+        Sample(example.open(), example.prompt, example.targets[0].box, parsed_box(plan.grammar, text), text)
         for example, text in list(zip(task.examples, answers, strict=True))[:SAMPLES]
     ]
     sample_sheet(samples, sheet)

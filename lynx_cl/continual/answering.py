@@ -58,7 +58,7 @@ def ask(registry: Registry, base_name: str, picture: Image.Image, prompt: str, t
     with attach(base.model, bank.taps) as attachment:
         attachment.add(task, bank)
         text = answer(base, attachment, [request], [task])[0]
-    card = TaskCard(**version.manifest.card)  # type: ignore[arg-type]
+    card = TaskCard(**version.manifest.card)
     try:
         found = card.box_grammar(base.card.grammar).parse(text)
     except GrammarError:

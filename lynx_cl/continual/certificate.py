@@ -59,5 +59,3 @@ def check_retention(before: dict[str, str], after: dict[str, str]) -> None:
 def certificate(**parts: Any) -> bytes:
     """A certificate as JSON bytes; keys sorted."""
     return (json.dumps(parts, sort_keys=True, indent=1) + "\n").encode()
-
-

@@ -65,7 +65,7 @@ def read_config(overrides: Sequence[str] = (), file: Path | None = None) -> AddC
             raise UsageError(f"setting {text!r}: give it as key=value, for instance train.steps=600")
     where = "settings"
     try:
-        merged = OmegaConf.load(DEFAULTS)
+        merged: Any = OmegaConf.load(DEFAULTS)
         if file is not None:
             where = str(file)
             merged = OmegaConf.merge(merged, OmegaConf.load(file))

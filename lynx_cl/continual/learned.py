@@ -50,7 +50,7 @@ def test_of(version: TaskVersion, base: Base, count: int) -> TaskUnderTest:
 
     Raises LynxError where that data is no longer there or has changed.
     """
-    card = TaskCard(**version.manifest.card)  # type: ignore[arg-type]
+    card = TaskCard(**version.manifest.card)
     spec = version.record.source
     if spec is None:
         raise LynxError(f"task '{version.task}': its record names no data source, so it cannot be evaluated")
@@ -58,8 +58,8 @@ def test_of(version: TaskVersion, base: Base, count: int) -> TaskUnderTest:
     source = open_source(
         spec,
         card,
-        seed=int(data["seed"]),  # type: ignore[arg-type]
-        limit=data["limit"],  # type: ignore[arg-type]
+        seed=int(data["seed"]),
+        limit=data["limit"],
         base_grammar=base.card.grammar,
     )
     if source.digest() != data["digest"]:

@@ -24,9 +24,9 @@ def accuracy(table: Matrix) -> float:
 
 
 def backward_transfer(table: Matrix, learned: Sequence[int]) -> float:
-    """BWT: the mean over tasks learned before the last stage T of R[T, j] - R[learned[j], j] (Lopez-Paz & Ranzato 2017).
+    """BWT: the mean over tasks learned before the last stage T of R[T, j] - R[learned[j], j].
 
-    NaN where there is no such task.
+    NaN where there is no such task (Lopez-Paz & Ranzato 2017).
 
     >>> round(backward_transfer(np.array([[0.1, 0.1], [0.9, 0.2], [0.7, 0.8]]), learned=[1, 2]), 6)
     -0.2

@@ -77,9 +77,7 @@ def make_plan(
     name, colon, folder = spec.partition(":")
     if colon:
         spec = f"{name}:{Path(folder).expanduser().absolute()}"
-    source = open_source(
-        spec, card, seed=config.data.seed, limit=config.data.limit, base_grammar=base_card.grammar
-    )
+    source = open_source(spec, card, seed=config.data.seed, limit=config.data.limit, base_grammar=base_card.grammar)
     home.ensure_writable()
     return Plan(home, registry, card, spec, source, base, base_card, kind, config, command)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from itertools import islice
 
@@ -13,7 +12,7 @@ from lynx_cl.data.scenes.categories import COCO
 from lynx_cl.data.sources import DataSource
 from lynx_cl.data.understanding import understanding
 from lynx_cl.evaluation.grounding import grounding_scores
-from lynx_cl.evaluation.text import exact_match, object_f1
+from lynx_cl.evaluation.text import exact_match, mean_by_kind, object_f1, prefix_match
 from lynx_cl.registry.snapshot import BASE_TASK
 from lynx_cl.tasks import TaskCard
 
@@ -62,15 +61,14 @@ def understanding_scores(examples: Sequence[Example], answers: Sequence[str]) ->
     A yes or no is right by itself, whatever follows the comma; every other answer must match whole.
     """
     names = [category.name for category in COCO]
-    by_kind: dict[str, list[float]] = defaultdict(list)
+    values = []
     for example, text in zip(examples, answers, strict=True):
         truth = example.steps[-1].answer
         if example.kind == "caption":
-            value = object_f1(text, truth, names)
+            values.append(object_f1(text, truth, names))
         elif example.kind == "presence":
-            value = float(exact_match(text.partition(",")[0], truth.partition(",")[0]))
+            values.append(float(prefix_match(text, truth.partition(",")[0])))
         else:
-            value = float(exact_match(text, truth))
-        by_kind[example.kind].append(value)
-    scores = {kind: sum(values) / len(values) for kind, values in sorted(by_kind.items())}
+            values.append(float(exact_match(text, truth)))
+    scores = mean_by_kind([example.kind for example in examples], values)
     return {UNDERSTANDING_METRIC: sum(scores.values()) / len(scores), **scores}

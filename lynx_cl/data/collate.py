@@ -1,4 +1,4 @@
-"""From examples to model inputs: chat text in the base's own template, answers marked, pictures packed where that helps.
+"""From examples to model inputs: chat text in the base's own template, answers marked, rows packed where that helps.
 
 The template is taken apart once: what stands before a question, between question and answer, and after an answer. An
 answer's tokens begin where a generation prompt ends and include the mark that ends the turn.
@@ -79,7 +79,9 @@ def read_template(processor: Any) -> Template:
         picture, first = before.split(token)
         again = after.removeprefix(close)
     except ValueError:
-        raise LynxError("chat template: its turns cannot be told apart; give the base a template with plain turns") from None
+        raise LynxError(
+            "chat template: its turns cannot be told apart; give the base a template with plain turns"
+        ) from None
     second, end = rest.split(_MARKS[3])
     if not (between.startswith(ask) and second == between and after.startswith(close) and end == close):
         raise LynxError("chat template: a later turn changes an earlier one; give the base a template with plain turns")
@@ -135,7 +137,10 @@ def encode(processor: Any, examples: Sequence[Example], *, pack: bool) -> Batch:
     answers = packed["labels"] != IGNORE
     mask = packed["attention_mask"]
     if not pack:
-        mask = (torch.arange(mask.shape[-1])[None] < torch.tensor([_length(p, t) for p, t in zip(prefixes, conversations, strict=True)])[:, None]).long()
+        mask = (
+            torch.arange(mask.shape[-1])[None]
+            < torch.tensor([_length(p, t) for p, t in zip(prefixes, conversations, strict=True)])[:, None]
+        ).long()
     return Batch(
         input_ids=packed["input_ids"],
         attention_mask=mask,

@@ -8,14 +8,14 @@
     keyed    = "left " , number , " top " , number , " right " , number , " bottom " , number ;
     brackets = "[" , number , ", " , number , ", " , number , ", " , number , "]" ;
 
-A number n stands for n / 99 of the picture's width (left, right) or height (top, bottom), so both borders are exact and
-the error is at most 1 / 198 of a side. Right is more than left, bottom more than top: a side that rounds to nothing is
-written one number long. White space around an answer is not part of it.
+A coordinate c, a fraction of the picture's width (left, right) or height (top, bottom), is written as the number of its
+bin, floor(100 c), at most 99; a number n is read as the middle of its bin, (n + 0.5) / 100, so the error is at most half
+a hundredth of a side. Right is more than left, bottom more than top: a side within one bin is written one bin long.
+White space around an answer is not part of it.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from functools import cached_property
 from lynx_cl.data.example import Box
 from lynx_cl.errors import LynxError, UsageError
 
-LAST = 99  # the number that stands for the right or the bottom border
+BINS = 100  # along each side of a picture
 _LABEL = r"[^:;\[\]\s](?:[^:;\[\]\n\r]*[^:;\[\]\s])?"
 
 
@@ -37,10 +37,10 @@ class BoxGrammar:
     """One way to write boxes: `form` has four places, for left, top, right and bottom.
 
     >>> keyed = GRAMMARS["keyed"]
-    >>> keyed.write((0.12, 0.34, 0.5, 1.0))
+    >>> keyed.write((0.125, 0.34, 0.5, 1.0))
     'left 12 top 34 right 50 bottom 99'
     >>> keyed.parse("dog: left 0 top 33 right 66 bottom 99")
-    [('dog', (0.0, 0.3333333333333333, 0.6666666666666666, 1.0))]
+    [('dog', (0.005, 0.335, 0.665, 0.995))]
     """
 
     name: str
@@ -68,7 +68,7 @@ class BoxGrammar:
             left, top, right, bottom = (int(number) for number in match.groups()[1:])
             if left >= right or top >= bottom:
                 raise GrammarError(f"answer {text!r}: the box {item!r} has no area")
-            found.append((match.group(1), (left / LAST, top / LAST, right / LAST, bottom / LAST)))
+            found.append((match.group(1), (_middle(left), _middle(top), _middle(right), _middle(bottom))))
         return found
 
     @cached_property
@@ -98,7 +98,15 @@ def get_grammar(name: str) -> BoxGrammar:
 
 
 def _span(low: float, high: float) -> tuple[int, int]:
-    first, second = math.floor(low * LAST + 0.5), math.floor(high * LAST + 0.5)
+    first, second = _bin(low), _bin(high)
     if first == second:
-        return (first, second + 1) if second < LAST else (first - 1, second)
+        return (first, second + 1) if second < BINS - 1 else (first - 1, second)
     return first, second
+
+
+def _bin(coordinate: float) -> int:
+    return min(int(coordinate * BINS + 1e-9), BINS - 1)  # 0.29 * 100 is 28.999999999999996
+
+
+def _middle(number: int) -> float:
+    return (number + 0.5) / BINS

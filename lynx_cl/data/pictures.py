@@ -23,8 +23,8 @@ class PictureSet:
     annotator: str
     licence: str
     splits: Mapping[str, Sequence[Picture]]
-    folder: Path
-    files: tuple[Path, ...]
+    folder: Path | None = None
+    files: tuple[Path, ...] = ()
 
     def check(self) -> None:
         """Raises LynxError for an empty set, a picture in two splits, and a picture whose annotation or file is wrong.

@@ -1,10 +1,12 @@
-"""Grounding on annotated pictures: each label that a picture holds exactly once is asked for, and its box is the answer."""
+"""Grounding on annotated pictures: each label that a picture holds exactly once is asked for; its box is the answer."""
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from pathlib import Path
 from typing import Any
 
 from lynx_cl.data.example import SPLITS, Example, Lazy, Picture, Step, Target
@@ -13,17 +15,17 @@ from lynx_cl.data.sources import DataSource, Groups, Wanted
 from lynx_cl.data.views import view
 from lynx_cl.errors import LynxError
 
-FORMAT = 1  # one more whenever the same arguments would give other examples
+FORMAT = 2  # one more whenever the same arguments would give other examples
 
 
 def region_source(pictures: PictureSet, wanted: Wanted) -> DataSource:
-    """Examples about the pictures of a set, in the card's labels, phrasings and views.
+    """Examples about the pictures of a set, in the card's classes, phrasings and views.
 
-    All annotations are read here. Raises LynxError for what is wrong in them, and where no picture has a label of the
+    All annotations are read here. Raises LynxError for what is wrong in them, and where no picture has a class of the
     card.
     """
     pictures.check()
-    labels = wanted.card.labels
+    classes, single = wanted.card.classes, wanted.card.only_single
     seen: Counter[str] = Counter()
     splits: dict[str, Groups] = {}
     for split in SPLITS:
@@ -31,14 +33,15 @@ def region_source(pictures: PictureSet, wanted: Wanted) -> DataSource:
         usable: list[int] = []
         for index, picture in enumerate(source):
             seen.update(target.label for target in picture.targets)
-            if asked(picture, labels) and (wanted.limit is None or len(usable) < wanted.limit):
+            if asked(picture, classes, single) and (wanted.limit is None or len(usable) < wanted.limit):
                 usable.append(index)
         views = wanted.card.views if split == "train" else 1
         splits[split] = Lazy(len(usable) * views, _maker(source, usable, views, split, wanted))
-    if labels and not any(label in seen for label in labels):
+    if classes and not any(label in seen for label in classes):
         there = ", ".join(label for label, _ in seen.most_common(8)) or "none"
         raise LynxError(
-            f"{pictures.name}: holds none of the labels of task '{wanted.card.name}' ({', '.join(labels)}); it has: {there}"
+            f"{pictures.name}: holds none of the labels of task '{wanted.card.name}' "
+            f"({', '.join(labels)}); it has: {there}"
         )
 
     def recipe() -> dict[str, Any]:
@@ -57,10 +60,16 @@ def region_source(pictures: PictureSet, wanted: Wanted) -> DataSource:
     )
 
 
-def asked(picture: Picture, labels: dict[str, str]) -> tuple[Target, ...]:
-    """What can be asked for: the targets whose label no other in the picture has. Empty `labels` allows every label."""
-    counts = Counter(target.label for target in picture.targets)
-    return tuple(t for t in picture.targets if counts[t.label] == 1 and (not labels or t.label in labels))
+def asked(picture: Picture, classes: Mapping[str, str], only_single: bool) -> tuple[Target, ...]:
+    """What can be asked for: the targets of `classes` (empty: of any) whose label no other in the picture has.
+
+    With `only_single`, nothing in a picture that holds more than one target of `classes`.
+    """
+    fit = [target for target in picture.targets if not classes or target.label in classes]
+    if only_single and len(fit) > 1:
+        return ()
+    counts = Counter(target.label for target in fit)
+    return tuple(target for target in fit if counts[target.label] == 1)
 
 
 def _maker(
@@ -71,14 +80,14 @@ def _maker(
 
     def make(index: int) -> tuple[Example, ...]:
         whole = pictures[usable[index % len(usable)]]
-        picture = view(whole, index // len(usable), asked(whole, card.labels))
+        picture = view(whole, index // len(usable), asked(whole, card.classes, card.only_single))
         rng = random.Random(f"{wanted.seed}/{picture.key}")
         return tuple(
             Example(
                 image=picture.image,
                 steps=(
                     Step(
-                        rng.choice(prompts).format(x=f"the {card.labels.get(target.label, _plain(target.label))}"),
+                        rng.choice(prompts).format(x=f"the {card.classes.get(target.label, _plain(target.label))}"),
                         wanted.grammar.write(target.box),
                         card.step_weights.answer,
                     ),
@@ -106,5 +115,6 @@ def _digests(pictures: PictureSet) -> dict[str, str]:
     """sha256 of every list, annotation and picture file, by its place in the folder."""
     if pictures.folder is None:
         return {}
-    images = (picture.image for part in pictures.splits.values() for picture in part)
-    ...
+    images = [picture.image for part in pictures.splits.values() for picture in part]
+    files = dict.fromkeys([*pictures.files, *(image for image in images if isinstance(image, Path))])
+    return {path.relative_to(pictures.folder).as_posix(): digest_file(path) for path in sorted(files)}

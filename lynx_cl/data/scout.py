@@ -7,18 +7,22 @@ and answers them in the words of a task card. The idea is that of TWIST & SCOUT 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from lynx_cl.data import refer
-from lynx_cl.data.example import Example, Picture, Step, Target, normalise
+from lynx_cl.data.example import Example, Lazy, Picture, Provenance, Step, Target, normalise
 from lynx_cl.data.grammar import BoxGrammar
 from lynx_cl.data.scenes import SIDE, SceneObject
-from lynx_cl.data.world import SceneImage
+from lynx_cl.data.sources import DataSource, Wanted
+from lynx_cl.data.world import LICENCE, SceneImage, scene_counts, scene_picture
 from lynx_cl.errors import LynxError
 from lynx_cl.tasks import TaskCard
 
+NAME = "scout"
+CHAINS = 8  # about one picture
+FORMAT = 1  # one more whenever the same arguments would give other examples
 _DRAWS = 8  # draws for each chain that is wanted, before a picture is taken to have no more
 
 
@@ -72,9 +76,7 @@ class SceneOracle:
         return tuple(chains.values())
 
 
-def ask(
-    chain: Chain, picture: Picture, card: TaskCard, grammar: BoxGrammar, split: str, rng: random.Random
-) -> Example:
+def ask(chain: Chain, picture: Picture, card: TaskCard, grammar: BoxGrammar, split: str, rng: random.Random) -> Example:
     """An example of a chain: once, as a user asks, or in steps, for the card's share of the training conversations.
 
     The test split is asked in the card's held-out phrasings and never in steps.
@@ -111,3 +113,34 @@ def _named(thing: SceneObject) -> Target:
 
 def _box(thing: SceneObject) -> tuple[float, float, float, float]:
     return normalise(thing.box, (SIDE, SIDE), thing.category)
+
+
+def scout_source(wanted: Wanted) -> DataSource:
+    """SCouT on drawn scenes: at most CHAINS chains about each, from the scene's own truth."""
+    oracle = SceneOracle(wanted.card.expressions)
+    provenance = Provenance(NAME, oracle.name, LICENCE)
+
+    def maker(split: str) -> Callable[[int], tuple[Example, ...]]:
+        def make(index: int) -> tuple[Example, ...]:
+            picture = scene_picture(SceneImage(split, wanted.seed, index), provenance)
+            rng = random.Random(f"scout/{wanted.seed}/{split}/{index}")
+            chains = oracle.annotate(picture, CHAINS, rng)
+            return tuple(ask(chain, picture, wanted.card, wanted.grammar, split, rng) for chain in chains)
+
+        return make
+
+    counts = scene_counts(wanted.limit)
+
+    def recipe() -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "source": NAME,
+            "annotator": oracle.name,
+            "card": wanted.card.digest(),
+            "grammar": wanted.grammar.name,
+            "seed": wanted.seed,
+            "pictures": dict(counts),
+        }
+
+    splits = {split: Lazy(count, maker(split)) for split, count in counts.items()}
+    return DataSource(NAME, wanted.card.name, oracle.name, LICENCE, wanted.grammar.name, splits, recipe)

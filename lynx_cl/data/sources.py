@@ -109,9 +109,15 @@ def open_source(
     known = ", ".join(f"{key}:FOLDER" if value.folder else key for key, value in SOURCES.items())
     if kind is None:
         close = difflib.get_close_matches(name, SOURCES, n=1)
-        raise UsageError(f"data source '{spec}' is unknown; " + (f"did you mean {close[0]}?" if close else f"known: {known}"))
+        raise UsageError(
+            f"data source '{spec}' is unknown; " + (f"did you mean {close[0]}?" if close else f"known: {known}")
+        )
     if kind.folder != bool(path) or (colon and not path):
-        raise UsageError(f"data source '{spec}': give it as {name}:FOLDER" if kind.folder else f"data source '{spec}': takes no folder; give it as {name}")
+        raise UsageError(
+            f"data source '{spec}': give it as {name}:FOLDER"
+            if kind.folder
+            else f"data source '{spec}': takes no folder; give it as {name}"
+        )
     if limit is not None and limit < 1:
         raise UsageError(f"data source '{spec}': limit {limit} leaves no picture; give 1 or more")
     folder = Path(path).expanduser()
@@ -159,7 +165,9 @@ def _built(folder: Path, wanted: Wanted) -> DataSource:
 
 
 SOURCES: dict[str, SourceKind] = {
-    "scout": SourceKind("drawn scenes, grounded in steps: what is relevant, where it is, the answer", _scout, folder=False),
+    "scout": SourceKind(
+        "drawn scenes, grounded in steps: what is relevant, where it is, the answer", _scout, folder=False
+    ),
     "scenes": SourceKind("drawn scenes with exact boxes, asked once for each thing", _scenes, folder=False),
     "voc": SourceKind("a Pascal VOC folder: Annotations, JPEGImages, ImageSets/Main", _voc),
     "coco": SourceKind("a COCO folder: annotations/instances_*.json and its pictures", _coco),

@@ -68,7 +68,8 @@ def view(picture: Picture, number: int, keep: tuple[Target, ...]) -> Picture:
 def _window(size: tuple[int, int], keep: tuple[Target, ...], rng: random.Random) -> Box:
     """A random part of a picture of (width, height) that holds every target of `keep`, with the picture's shape."""
     whole = [
-        (min(t.box[axis] for t in keep) * size[axis], max(t.box[axis + 2] for t in keep) * size[axis]) for axis in (0, 1)
+        (min(t.box[axis] for t in keep) * size[axis], max(t.box[axis + 2] for t in keep) * size[axis])
+        for axis in (0, 1)
     ]
     needed = max((high - low) / side for (low, high), side in zip(whole, size, strict=True))
     scale = rng.uniform(max(SMALLEST, min(1.0, needed)), 1.0)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NAME = "scenes"
 ANNOTATOR = "oracle"
 LICENCE = "CC BY-SA 4.0 (OpenMoji glyphs)"
-COUNTS = {"train": 3000, "calibration": 300, "test": 500}
+COUNTS = {"train": 6000, "calibration": 300, "test": 500}
 
 
 @dataclass(frozen=True)

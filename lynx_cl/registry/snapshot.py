@@ -76,7 +76,8 @@ class AddRecord(_Stored):
     """How a task version came to be.
 
     `created` is UTC in ISO 8601, `seconds` the time from start to commit, `run_id` the MLflow run, `source` the
-    data source as it was named on this machine, `libraries` their versions. `files` maps roles to object digests: `certificate` (JSON), `samples` (pictures) and the like.
+    data source as it was named on this machine, `libraries` their versions. `files` maps roles to object digests:
+    `certificate` (JSON), `samples` (pictures) and the like.
     """
 
     format: Literal[1] = 1

@@ -17,27 +17,31 @@ if TYPE_CHECKING:
 
 TRUE, PREDICTED = (20, 140, 60), (215, 30, 40)
 TILE = 240  # pixels: side of one sample
-_CAPTION = 44
+_CAPTION = 62  # pixels: two lines of prompt and two of answer
+_EDGE = 4
+_INK = (0, 0, 0)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture with what was asked, the true box, and the predicted one if there was any."""
+    """One picture with what was asked, the true box, the predicted one if there was any, and the answer's text."""
 
     image: Image.Image
     prompt: str
     true: Box
     predicted: Box | None
+    answer: str = ""
 
 
 def forgetting_curve(table: NDArray[np.float64], stages: Sequence[str], tasks: Sequence[str], path: Path) -> None:
-    """Score of each task after each stage, R of shape (stages + 1, tasks), as a PNG. `stages` names R's rows."""
-    import matplotlib
+    """Score of each task after each stage, R of shape (stages + 1, tasks), as a PNG. `stages` names R's rows.
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    Scores lie in [0, 1]; what was not measured (NaN) has no point.
+    """
+    from matplotlib.figure import Figure
 
-    figure, axes = pyplot.subplots(figsize=(6.4, 3.6), dpi=120)
+    figure = Figure(figsize=(6.4, 3.6), dpi=120, layout="tight")  # not pyplot: no display, no global state
+    axes = figure.subplots()
     places = np.arange(len(stages))
     for column, task in enumerate(tasks):
         known = np.isfinite(table[:, column])
@@ -47,31 +51,34 @@ def forgetting_curve(table: NDArray[np.float64], stages: Sequence[str], tasks: S
     axes.set_xlabel("after adding")
     axes.set_ylabel("score, task-blind")
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
-    figure.tight_layout()
-    figure.savefig(path)
-    pyplot.close(figure)
+    if tasks:
+        axes.legend(frameon=False)
+    figure.savefig(path, format="png")
 
 
 def sample_sheet(samples: Sequence[Sample], path: Path, columns: int = 4) -> None:
-    """Samples in a grid as a PNG: true boxes green, predicted ones red, the prompt below."""
+    """Samples in a grid as a PNG: true boxes green, predicted ones red; the prompt and, in red, the answer below."""
     from PIL import Image, ImageDraw, ImageFont
 
-    rows = -(-len(samples) // columns)
+    rows = max(1, -(-len(samples) // columns))
     sheet = Image.new("RGB", (columns * TILE, rows * (TILE + _CAPTION)), "white")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(13)
     for number, sample in enumerate(samples):
         x, y = number % columns * TILE, number // columns * (TILE + _CAPTION)
-        picture = sample.image.convert("RGB").resize((TILE - 8, TILE - 8))
-        sheet.paste(picture, (x + 4, y + 4))
+        scale = (TILE - 2 * _EDGE) / max(sample.image.size)
+        width, height = (max(1, round(side * scale)) for side in sample.image.size)
+        sheet.paste(sample.image.convert("RGB").resize((width, height)), (x + _EDGE, y + _EDGE))
         for box, colour in ((sample.true, TRUE), (sample.predicted, PREDICTED)):
             if box is not None:
-                left, top, right, bottom = (side * (TILE - 8) + 4 for side in box)
+                corners = (box[0] * width, box[1] * height, box[2] * width, box[3] * height)
+                left, top, right, bottom = (side + _EDGE for side in corners)
                 draw.rectangle((x + left, y + top, x + right, y + bottom), outline=colour, width=3)
-        for line, text in enumerate(_wrap(sample.prompt, 34)[:3]):
-            draw.text((x + 6, y + TILE - 2 + 14 * line), text, fill="black", font=font)
-    sheet.save(path)
+        lines = [(text, _INK) for text in _wrap(sample.prompt, 34)[:2]]
+        lines += [(text, PREDICTED) for text in _wrap(sample.answer, 34)[:2]]
+        for line, (text, ink) in enumerate(lines):
+            draw.text((x + _EDGE + 2, y + TILE - 2 + 14 * line), text, fill=ink, font=font)
+    sheet.save(path, format="PNG")
 
 
 def _wrap(text: str, width: int) -> list[str]:

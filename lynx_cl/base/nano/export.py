@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lynx_cl.base.nano.pretrain import Nano
@@ -35,7 +35,7 @@ def export(nano: Nano, folder: Path) -> None:
     from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
     folder.mkdir(parents=True, exist_ok=True)
-    model = nano.model
+    model: Any = nano.model
     model.generation_config.max_new_tokens = 64
     model.generation_config.pad_token_id = nano.tokenizer.pad_token_id
     model.generation_config.bos_token_id = nano.tokenizer.bos_token_id

@@ -7,10 +7,10 @@ MoE-LLaVA does (Lin et al. 2024), and training goes on with sparse layers.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lynx_cl.base.nano.tokenizer import number_ids
 from lynx_cl.data.scenes.categories import COCO
@@ -41,7 +41,7 @@ def config(tokenizer: PreTrainedTokenizerFast, sparse: bool) -> LlavaConfig:
         window_size=6,
         drop_path_rate=0.0,
     )
-    text = Qwen3MoeConfig(
+    text = Qwen3MoeConfig(  # type: ignore[call-arg]
         vocab_size=len(tokenizer),
         hidden_size=HIDDEN,
         intermediate_size=2 * HIDDEN,
@@ -67,7 +67,7 @@ def config(tokenizer: PreTrainedTokenizerFast, sparse: bool) -> LlavaConfig:
     return LlavaConfig(
         vision_config=vision,
         text_config=text,
-        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        image_token_index=int(tokenizer.convert_tokens_to_ids("<image>")),  # type: ignore[arg-type]
         image_seq_length=GRID * GRID,
         vision_feature_select_strategy="full",
         vision_feature_layer=-1,
@@ -81,7 +81,7 @@ def build(tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> LlavaForConditio
     from transformers import LlavaForConditionalGeneration
 
     torch.manual_seed(seed)
-    model = LlavaForConditionalGeneration(config(tokenizer, sparse=False))
+    model: Any = LlavaForConditionalGeneration(config(tokenizer, sparse=False))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         side = torch.zeros(HIDDEN)
@@ -112,7 +112,7 @@ def word_vectors(count: int, numbers: dict[int, list[int]], generator: torch.Gen
     return vectors
 
 
-def _let_like_find_like(attention: nn.Module, names: Tensor, side: Tensor, generator: torch.Generator) -> None:
+def _let_like_find_like(attention: Any, names: Tensor, side: Tensor, generator: torch.Generator) -> None:
     """Starts some heads at query = key (mimetic initialisation, Trockman & Kolter 2023), words looking at patches.
 
     They compare what lies in the span of `names` (categories, hidden), in the head dimensions that rotary positions
@@ -132,12 +132,12 @@ def _let_like_find_like(attention: nn.Module, names: Tensor, side: Tensor, gener
         query, key = look.clone(), look.clone()
         for dim in (half - 1, HEAD_DIM - 1):
             query[dim], key[dim] = SIDE_WEIGHT * side, -SIDE_WEIGHT * side
-        attention.q_proj.weight[rows] = query  # type: ignore[index,operator]
-        attention.k_proj.weight[rows] = key  # type: ignore[index,operator]
-        attention.v_proj.weight[rows] = carry  # type: ignore[index,operator]
-        attention.o_proj.weight[:, rows] = 0.5 * carry.T  # type: ignore[index,operator]
-    attention.q_norm.weight.fill_(MATCH_GAIN)  # type: ignore[union-attr,operator]
-    attention.k_norm.weight.fill_(MATCH_GAIN)  # type: ignore[union-attr,operator]
+        attention.q_proj.weight[rows] = query
+        attention.k_proj.weight[rows] = key
+        attention.v_proj.weight[rows] = carry
+        attention.o_proj.weight[:, rows] = 0.5 * carry.T
+    attention.q_norm.weight.fill_(MATCH_GAIN)
+    attention.k_norm.weight.fill_(MATCH_GAIN)
 
 
 def upcycle(dense: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, seed: int = 0):

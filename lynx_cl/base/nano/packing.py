@@ -7,6 +7,7 @@ ends: for the model, every turn is a conversation of its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -29,7 +30,7 @@ def pack_rows(
     - conversation_ids (B, T): the conversation's number within its row, -1 on the prefix and on padding
     - attention_mask (B, 1, T, T) bool: True where the query (third axis) may see the key (fourth)
     """
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for prefix, conversations in zip(prefixes, turns, strict=True):
         ids, labels, positions = list(prefix), [IGNORE] * len(prefix), list(range(len(prefix)))
         steps, owner = [-1] * len(prefix), [-1] * len(prefix)
@@ -46,23 +47,20 @@ def pack_rows(
         rows.append((ids, labels, positions, steps, owner, len(prefix)))
     width = max(len(row[0]) for row in rows)
     fill = (pad_id, IGNORE, 0, -1, -1)
-    columns = [
-        torch.tensor([list(row[i]) + [fill[i]] * (width - len(row[i])) for row in rows])  # type: ignore[call-overload]
-        for i in range(5)
-    ]
-    ids, labels, positions, steps, owner = columns
+    columns = [torch.tensor([list(row[i]) + [fill[i]] * (width - len(row[i])) for row in rows]) for i in range(5)]
+    all_ids, all_labels, all_positions, all_steps, all_owners = columns
     place = torch.arange(width)
     prefix_length = torch.tensor([row[5] for row in rows])
     in_prefix = place[None, :] < prefix_length[:, None]
     real = torch.tensor([[i < len(row[0]) for i in range(width)] for row in rows])
-    visible = in_prefix[:, None, :] | (owner[:, :, None] == owner[:, None, :])
+    visible = in_prefix[:, None, :] | (all_owners[:, :, None] == all_owners[:, None, :])
     mask = visible & (place[None, :, None] >= place[None, None, :]) & real[:, None, :]
     mask |= torch.eye(width, dtype=torch.bool)  # a padded query sees itself, so that no row of the softmax is empty
     return {
-        "input_ids": ids,
-        "labels": labels,
-        "position_ids": positions,
-        "step_ids": steps,
-        "conversation_ids": owner,
+        "input_ids": all_ids,
+        "labels": all_labels,
+        "position_ids": all_positions,
+        "step_ids": all_steps,
+        "conversation_ids": all_owners,
         "attention_mask": mask[:, None],
     }

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,9 +28,6 @@ from lynx_cl.base.nano import model as architecture
 from lynx_cl.base.nano import stages, tokenizer
 from lynx_cl.base.nano.labels import Codebook, patch_labels
 from lynx_cl.errors import LynxError
-
-if TYPE_CHECKING:
-    from transformers import LlavaForConditionalGeneration
 
 Log = Callable[[str], None]
 
@@ -70,15 +67,20 @@ class Nano(nn.Module):
     def __init__(self, folder: Path, seed: int = 0) -> None:
         super().__init__()
         self.tokenizer = tokenizer.load_or_train(folder / "tokenizer")
-        self.model: LlavaForConditionalGeneration = architecture.build(self.tokenizer, seed)
+        self.model: Any = architecture.build(self.tokenizer, seed)
         self.outline = stages.outline_head()
         names = Codebook.vocabulary()
         ids = {name: self.tokenizer.encode(f" {name}", add_special_tokens=False) for name in names}
-        self.codebook = Codebook(self.model.get_input_embeddings().weight, ids)
+        self.codebook = Codebook(self.words, ids)
 
     def make_sparse(self, seed: int = 0) -> None:
         """Copies dense feed-forward networks into experts (stage 4)."""
         self.model = architecture.upcycle(self.model, self.tokenizer, seed)
+
+    @property
+    def words(self) -> nn.Parameter:
+        """The word embeddings, (vocabulary, hidden)."""
+        return self.model.get_input_embeddings().weight  # type: ignore[operator,return-value]
 
     @property
     def is_sparse(self) -> bool:

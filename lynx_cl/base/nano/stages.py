@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -90,7 +90,9 @@ def tower_loss(seen: Tensor, labels: PatchLabels, codebook: Codebook, outline: n
     total = seen.new_zeros(())
     for name, weight in LABEL_WEIGHTS.items():
         logits = _SHARPNESS * seen @ codebook.tables[name].T
-        total = total + weight * F.cross_entropy(logits.flatten(0, 1), getattr(labels, name).flatten(), ignore_index=IGNORE)
+        total = total + weight * F.cross_entropy(
+            logits.flatten(0, 1), getattr(labels, name).flatten(), ignore_index=IGNORE
+        )
     thing = labels.size >= 0
     drawn = outline(seen[thing])
     total = total + 2.0 * F.binary_cross_entropy_with_logits(drawn, labels.outline[thing])
@@ -115,7 +117,7 @@ def decoder_loss(
     """
     packed = rows.packed
     language = model.model.language_model
-    text = model.config.text_config
+    text: Any = model.config.text_config
     sparse = not text.mlp_only_layers
     embeds = language.embed_tokens(packed["input_ids"])
     embeds = torch.cat([embeds[:, :1], seen.to(embeds.dtype), embeds[:, 1 + seen.shape[1] :]], 1)
@@ -146,7 +148,7 @@ def decoder_loss(
         for c, one in enumerate(asked):
             hits, seen_count = right.get(one.kind, (0, 0))
             right[one.kind] = (hits + int(wrong[r * width + c] == 0), seen_count + 1)
-    balance = sums.new_zeros(())
+    balance: Any = sums.new_zeros(())
     if sparse:
         from transformers.models.qwen3_moe.modeling_qwen3_moe import load_balancing_loss_func
 

@@ -1,8 +1,8 @@
 """The things a scene can hold: COCO categories that have a faithful OpenMoji glyph, and a disjoint long tail.
 
 Names, ids and supercategories are those of the COCO 2017 detection annotations (Lin et al. 2014). Of the 80, those are
-left out whose glyph shows something else (the racket glyph is mostly a ball, the hydrant glyph an extinguisher, the fork
-glyph comes with a knife) or is the glyph of another category (bench and chair).
+left out whose glyph shows something else (the racket glyph is mostly a ball, the hydrant glyph an extinguisher, the
+fork glyph comes with a knife) or is the glyph of another category (bench and chair).
 """
 
 from __future__ import annotations

@@ -1,0 +1,106 @@
+"""`lynx-cl data`: what there is to learn from; build it, look at it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lynx_cl.cli.options import HomeOption, JsonOption
+from lynx_cl.cli.output import print_facts, print_json, print_table
+from lynx_cl.errors import UsageError
+from lynx_cl.home import resolve_home
+
+app = typer.Typer(help="Build, list and show data sets.", no_args_is_help=True)
+
+TaskOption = Annotated[str | None, typer.Option("--task", help="The task card to ask by; grounding if not given.")]
+LimitOption = Annotated[int | None, typer.Option("--pictures", min=1, help="The most pictures of a split.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of scenes and questions.")]
+
+
+@app.command("list")
+def list_data(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """List the kinds of data source, and the data sets built in the home.
+
+    Example: lynx-cl data list
+    """
+    import json
+
+    from lynx_cl.data.sources import SOURCES
+
+    kinds = [
+        {"source": f"{name}:FOLDER" if kind.folder else name, "summary": kind.summary} for name, kind in SOURCES.items()
+    ]
+    built = []
+    for path in sorted(resolve_home(home).data.glob("*/*/manifest.json")):
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        built.append({"source": f"built:{path.parent}", "summary": f"{manifest['source']} for {manifest['task']}"})
+    if as_json:
+        print_json({"kinds": kinds, "built": built})
+    else:
+        print_table(("source", "what it is"), [(row["source"], row["summary"]) for row in [*kinds, *built]])
+
+
+@app.command("show")
+def show_data(
+    source: Annotated[str, typer.Argument(help="A data source: scout, scenes, voc:FOLDER, ...")],
+    task: TaskOption = None,
+    split: Annotated[str, typer.Option("--split", help="train, calibration or test.")] = "train",
+    count: Annotated[int, typer.Option("--count", min=1, max=400, help="How many pictures to draw.")] = 20,
+    save: Annotated[Path | None, typer.Option("--save", help="Where the sheet goes; ./NAME.png if not given.")] = None,
+    pictures: LimitOption = None,
+    seed: SeedOption = 0,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw a contact sheet with boxes, and print what the source holds.
+
+    Example: lynx-cl data show scenes --save scenes.png
+    """
+    from lynx_cl.data.sheet import contact_sheet
+    from lynx_cl.data.sources import open_source
+    from lynx_cl.tasks import load_card
+
+    path = save or Path(f"{source.partition(':')[0]}.png")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"--save {path}: no such folder")
+    card = load_card(task, resolve_home(home)) if task is not None else None
+    opened = open_source(source, card, seed=seed, limit=pictures)
+    drawn = contact_sheet(opened, split, count, path)
+    facts = {**opened.summary(), "digest": opened.digest(), "drawn": drawn, "sheet": path}
+    if as_json:
+        print_json(facts)
+    else:
+        print_facts(facts)
+
+
+@app.command("build")
+def build_data(
+    source: Annotated[str, typer.Argument(help="A data source: scout, scenes, voc:FOLDER, ...")],
+    task: TaskOption = None,
+    pictures: LimitOption = None,
+    seed: SeedOption = 0,
+    images: Annotated[bool, typer.Option("--images", help="Write the pictures too.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a source's examples as JSON lines with a manifest, under the home.
+
+    Example: lynx-cl data build scout --pictures 500
+    """
+    import json
+
+    from lynx_cl.data.built import MANIFEST, build
+    from lynx_cl.data.sources import open_source
+    from lynx_cl.tasks import load_card
+
+    place = resolve_home(home)
+    opened = open_source(source, load_card(task, place) if task else None, seed=seed, limit=pictures)
+    place.ensure_writable()
+    folder = build(opened, place.data / source.partition(":")[0], images=images)
+    facts = {"folder": folder, **json.loads((folder / MANIFEST).read_text(encoding="utf-8"))}
+    if as_json:
+        print_json(facts)
+    else:
+        print_facts(facts)
