@@ -15,7 +15,7 @@ from lynx_cl.home import resolve_home
 app = typer.Typer(help="Build, list and show data sets.", no_args_is_help=True)
 
 TaskOption = Annotated[str | None, typer.Option("--task", help="The task card to ask by; grounding if not given.")]
-LimitOption = Annotated[int | None, typer.Option("--pictures", min=1, help="The most pictures of a split.")]
+LimitOption = Annotated[int | None, typer.Option("--pictures", "--scenes", min=1, help="The most pictures of a split.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of scenes and questions.")]
 
 
@@ -25,8 +25,7 @@ def list_data(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
     Example: lynx-cl data list
     """
-    import json
-
+    from lynx_cl.data.built import read_manifest
     from lynx_cl.data.sources import SOURCES
 
     kinds = [
@@ -34,7 +33,7 @@ def list_data(home: HomeOption = None, as_json: JsonOption = False) -> None:
     ]
     built = []
     for path in sorted(resolve_home(home).data.glob("*/*/manifest.json")):
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = read_manifest(path.parent)
         built.append({"source": f"built:{path.parent}", "summary": f"{manifest['source']} for {manifest['task']}"})
     if as_json:
         print_json({"kinds": kinds, "built": built})
@@ -89,9 +88,7 @@ def build_data(
 
     Example: lynx-cl data build scout --pictures 500
     """
-    import json
-
-    from lynx_cl.data.built import MANIFEST, build
+    from lynx_cl.data.built import build, read_manifest
     from lynx_cl.data.sources import open_source
     from lynx_cl.tasks import load_card
 
@@ -99,7 +96,7 @@ def build_data(
     opened = open_source(source, load_card(task, place) if task else None, seed=seed, limit=pictures)
     place.ensure_writable()
     folder = build(opened, place.data / source.partition(":")[0], images=images)
-    facts = {"folder": folder, **json.loads((folder / MANIFEST).read_text(encoding="utf-8"))}
+    facts = {"folder": folder, **read_manifest(folder)}
     if as_json:
         print_json(facts)
     else:

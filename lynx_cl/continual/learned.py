@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lynx_cl.banks.attach import Attachment, attach
 from lynx_cl.banks.base import Bank, load_bank
@@ -54,11 +54,11 @@ def test_of(version: TaskVersion, base: Base, count: int) -> TaskUnderTest:
     spec = version.record.source
     if spec is None:
         raise LynxError(f"task '{version.task}': its record names no data source, so it cannot be evaluated")
-    data = version.manifest.data
+    data: Any = version.manifest.data
     source = open_source(
         spec,
         card,
-        seed=int(data["seed"]),
+        seed=data["seed"],
         limit=data["limit"],
         base_grammar=base.card.grammar,
     )

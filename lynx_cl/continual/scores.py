@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from lynx_cl.continual.measure import Scores, TaskUnderTest
 from lynx_cl.data.example import Box, Example
 from lynx_cl.data.grammar import BoxGrammar, GrammarError
 from lynx_cl.data.scenes.categories import COCO
-from lynx_cl.data.sources import DataSource
+from lynx_cl.data.sources import DataSource, Groups
 from lynx_cl.data.understanding import understanding
 from lynx_cl.evaluation.grounding import grounding_scores
 from lynx_cl.evaluation.text import exact_match, mean_by_kind, object_f1, prefix_match
@@ -39,7 +39,7 @@ def grounding_test(card: TaskCard, source: DataSource, grammar: BoxGrammar, coun
     return TaskUnderTest(card.name, chosen[:count], score, card.metric)
 
 
-def _turns(groups, count: int):
+def _turns(groups: Groups, count: int) -> Iterator[list[Example]]:
     """First examples of every group, then second ones, and so on, until there are `count`."""
     depth, given = 0, 0
     while given < count:

@@ -56,6 +56,20 @@ def build(source: DataSource, parent: Path, *, images: bool = False) -> Path:
     return folder
 
 
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a built set. Raises LynxError for a folder without one, or of another version."""
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise LynxError(f"{folder}: no {MANIFEST}; give a folder that 'lynx-cl data build' wrote") from None
+    except ValueError:
+        raise LynxError(f"{path}: not JSON; build the data anew") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or "files" not in manifest:
+        raise LynxError(f"{path}: of another version of lynx-cl; build the data anew")
+    return manifest
+
+
 def _write_split(groups: Groups, path: Path, images: Path | None) -> int:
     count = 0
     with path.open("w", encoding="utf-8") as lines:
@@ -101,14 +115,7 @@ def built_source(folder: Path, wanted: Wanted) -> DataSource:
 
     Raises LynxError for a folder without a manifest, of another task, or whose lines have changed.
     """
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise LynxError(f"{folder}: no {MANIFEST}; give a folder that 'lynx-cl data build' wrote") from None
-    except ValueError:
-        raise LynxError(f"{folder / MANIFEST}: not JSON; build the data anew") from None
-    if manifest.get("format") != FORMAT or "files" not in manifest:
-        raise LynxError(f"{folder / MANIFEST}: of another version of lynx-cl; build the data anew")
+    manifest = read_manifest(folder)
     if manifest["task"] != wanted.card.name:
         raise LynxError(f"{folder}: built for task '{manifest['task']}', not '{wanted.card.name}'")
     splits: dict[str, Groups] = {}

@@ -1,4 +1,4 @@
-"""Reads and writes COCO detection sets: annotations/instances_*.json beside folders of pictures.
+"""Reads COCO detection sets: annotations/instances_*.json beside folders of pictures.
 
 Boxes of COCO are (x, y, width, height) in pixels, 0-based. Format: https://cocodataset.org/#format-data.
 """
@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lynx_cl.data.example import SPLITS, Lazy, Picture, Provenance, Target, normalise
 from lynx_cl.data.pictures import PictureSet, check_disjoint, licence_of, split_of
-from lynx_cl.data.scenes import BY_NAME, SIDE, Scene
 from lynx_cl.errors import LynxError, UsageError
 
 ANNOTATOR = "coco json"
@@ -67,49 +65,6 @@ def read_coco(folder: Path) -> PictureSet:
 
     splits = {split: pictures(parts[split]) for split in SPLITS if split in parts}
     return PictureSet(f"coco:{folder}", ANNOTATOR, licence, splits, folder, tuple(files))
-
-
-def to_coco(scenes: Iterable[Scene]) -> dict[str, Any]:
-    """Scenes as COCO detection JSON. A picture's file is its number in the split, as `write_coco` names it.
-
-    `area` is the box's, in pixels; size and place of an object stand in its `attributes`.
-    """
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for scene in scenes:
-        image = len(images) + 1
-        images.append({"id": image, "file_name": file_name(scene), "width": SIDE, "height": SIDE})
-        for thing in scene.objects:
-            x0, y0, x1, y1 = thing.box
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": image,
-                    "category_id": thing.category_id,
-                    "bbox": [x0, y0, x1 - x0, y1 - y0],
-                    "area": (x1 - x0) * (y1 - y0),
-                    "iscrowd": 0,
-                    "attributes": {"size": thing.size, "place": thing.place},
-                }
-            )
-    categories = [{"id": c.id, "name": c.name, "supercategory": c.supercategory} for c in BY_NAME.values()]
-    info = {"description": "Lynx-CL scenes; glyphs: OpenMoji, CC BY-SA 4.0 (https://openmoji.org)"}
-    return {"info": info, "images": images, "annotations": annotations, "categories": categories}
-
-
-def write_coco(folder: Path, split: str, scenes: Sequence[Scene]) -> None:
-    """Writes scenes as one split of a COCO folder, pictures as PNG; `read_coco` reads it back."""
-    (folder / split).mkdir(parents=True, exist_ok=True)
-    (folder / "annotations").mkdir(exist_ok=True)
-    for scene in scenes:
-        scene.image.save(folder / split / file_name(scene))
-    text = json.dumps(to_coco(scenes))
-    (folder / "annotations" / f"instances_{split}.json").write_text(text, encoding="utf-8")
-
-
-def file_name(scene: Scene) -> str:
-    """The name of a scene's picture in a COCO folder: '00000012.png', numbered across all splits of a seed."""
-    return scene.key.rsplit("/", 1)[1].zfill(12) + ".png"
 
 
 def _read(file: Path, folder: Path, name: str) -> list[_Record]:

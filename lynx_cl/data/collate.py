@@ -111,8 +111,13 @@ def encode(processor: Any, examples: Sequence[Example], *, pack: bool) -> Batch:
     for number, example in enumerate(examples):
         rows.setdefault(example.image_key if pack else number, []).append(example)
     pictures = [members[0].open() for members in rows.values()]
+    start = processor.tokenizer.bos_token
     head = processor(
-        text=[template.picture] * len(pictures), images=[[p] for p in pictures], return_tensors="pt", padding=True
+        text=[template.picture] * len(pictures),
+        images=[[picture] for picture in pictures],
+        padding=True,
+        add_special_tokens=not (start and template.picture.startswith(start)),  # the template may write it already
+        return_tensors="pt",
     )
     pad = processor.tokenizer.pad_token_id or 0
     prefixes = [ids[mask.bool()].tolist() for ids, mask in zip(head["input_ids"], head["attention_mask"], strict=True)]

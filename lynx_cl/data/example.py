@@ -148,6 +148,8 @@ def normalise(pixels: Sequence[float], size: tuple[int, int], where: str, tolera
     width, height = size
     shown = ", ".join(f"{value:g}" for value in pixels)
     x0, y0, x1, y1 = pixels
+    if not (width > 0 and height > 0):
+        raise LynxError(f"{where}: its picture is said to be {width} x {height} pixels; correct that")
     if not (x0 < x1 and y0 < y1):
         raise LynxError(f"{where}: box ({shown}) has no area; correct it or take it out")
     if not (min(x0, y0) >= -tolerance and x1 <= width + tolerance and y1 <= height + tolerance):

@@ -6,7 +6,6 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from pathlib import Path
 from typing import Any
 
 from lynx_cl.data.example import SPLITS, Example, Lazy, Picture, Step, Target
@@ -40,8 +39,8 @@ def region_source(pictures: PictureSet, wanted: Wanted) -> DataSource:
     if classes and not any(label in seen for label in classes):
         there = ", ".join(label for label, _ in seen.most_common(8)) or "none"
         raise LynxError(
-            f"{pictures.name}: holds none of the labels of task '{wanted.card.name}' "
-            f"({', '.join(labels)}); it has: {there}"
+            f"{pictures.name}: holds none of the classes of task '{wanted.card.name}' "
+            f"({', '.join(classes)}); it has: {there}"
         )
 
     def recipe() -> dict[str, Any]:

@@ -21,9 +21,11 @@ from lynx_cl.errors import LynxError
 from lynx_cl.tasks import TaskCard
 
 NAME = "scout"
-CHAINS = 8  # about one picture
-FORMAT = 1  # one more whenever the same arguments would give other examples
+CHAINS = 8  # at most, about one picture
+EACH = 3  # at most for each thing in it, on average
+FORMAT = 2  # one more whenever the same arguments would give other examples
 _DRAWS = 8  # draws for each chain that is wanted, before a picture is taken to have no more
+_TARGETS = 3  # things that a kind of expression is tried on, before another kind is drawn
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Annotator(Protocol):
     name: str
 
     def annotate(self, picture: Picture, count: int, rng: random.Random) -> Sequence[Chain]:
-        """At most `count` chains about a picture, each with another request."""
+        """At most `count` chains about a picture. A request may come again, to be asked in other words."""
         ...
 
 
@@ -61,19 +63,20 @@ class SceneOracle:
         if not isinstance(picture.image, SceneImage):
             raise LynxError(f"annotator 'oracle': picture '{picture.key}' is no scene, so its truth is not known")
         scene = picture.image.scene
-        chains: dict[str, Chain] = {}
+        chains: list[Chain] = []
         kinds, weights = list(self.weights), list(self.weights.values())
         for _ in range(_DRAWS * count):
             if len(chains) == count:
                 break
-            kind, target = rng.choices(kinds, weights)[0], rng.randrange(len(scene.objects))
-            expression = refer.propose(kind, target, scene, rng)
-            if expression is not None:
-                request = refer.phrase(expression, rng)
-                relevant = tuple(_named(scene.objects[i]) for i in refer.candidates(expression, scene))
-                answer = Target(scene.objects[target].category, _box(scene.objects[target]))
-                chains.setdefault(request, Chain(request, expression.kind, relevant, answer))
-        return tuple(chains.values())
+            kind = rng.choices(kinds, weights)[0]
+            for target in rng.sample(range(len(scene.objects)), min(_TARGETS, len(scene.objects))):
+                expression = refer.propose(kind, target, scene, rng)
+                if expression is not None:
+                    relevant = tuple(_named(scene.objects[i]) for i in refer.candidates(expression, scene))
+                    answer = Target(scene.objects[target].category, _box(scene.objects[target]))
+                    chains.append(Chain(refer.phrase(expression, rng), kind, relevant, answer))
+                    break
+        return tuple(chains)
 
 
 def ask(chain: Chain, picture: Picture, card: TaskCard, grammar: BoxGrammar, split: str, rng: random.Random) -> Example:
@@ -116,7 +119,7 @@ def _box(thing: SceneObject) -> tuple[float, float, float, float]:
 
 
 def scout_source(wanted: Wanted) -> DataSource:
-    """SCouT on drawn scenes: at most CHAINS chains about each, from the scene's own truth."""
+    """SCouT on drawn scenes: at most CHAINS chains about each, from the scene's own truth, no prompt twice."""
     oracle = SceneOracle(wanted.card.expressions)
     provenance = Provenance(NAME, oracle.name, LICENCE)
 
@@ -124,8 +127,9 @@ def scout_source(wanted: Wanted) -> DataSource:
         def make(index: int) -> tuple[Example, ...]:
             picture = scene_picture(SceneImage(split, wanted.seed, index), provenance)
             rng = random.Random(f"scout/{wanted.seed}/{split}/{index}")
-            chains = oracle.annotate(picture, CHAINS, rng)
-            return tuple(ask(chain, picture, wanted.card, wanted.grammar, split, rng) for chain in chains)
+            chains = oracle.annotate(picture, min(CHAINS, EACH * len(picture.targets)), rng)
+            examples = (ask(chain, picture, wanted.card, wanted.grammar, split, rng) for chain in chains)
+            return tuple({example.prompt: example for example in examples}.values())
 
         return make
 

@@ -40,5 +40,5 @@ def contact_sheet(source: DataSource, split: str, count: int, path: Path, column
             )
         draw.text((x + 4, y + TILE), group[0].prompt[:36], fill="black", font=font)
         draw.text((x + 4, y + TILE + 14), group[0].steps[-1].answer[:36], fill="#555555", font=font)
-    sheet.save(path)
+    sheet.save(path, format="PNG")
     return len(groups)

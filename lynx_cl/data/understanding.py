@@ -28,7 +28,7 @@ def _example(split: str, seed: int, index: int, kind: str) -> Example:
     rng = random.Random(f"understanding/{split}/{seed}/{index}")
     for attempt in range(200):
         scene = make_scene(split, seed, 1_000_000 + 200 * index + attempt)
-        asked = ask(kind, scene, rng)
+        asked = ask(kind, scene, rng, stray=False)
         if asked is not None:
             step = Step(asked.question, asked.answer)
             targets = tuple(Target(o.category, _normalised(o.box)) for o in scene.objects)

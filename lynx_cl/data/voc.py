@@ -6,6 +6,7 @@ kit (Everingham et al. 2012), section 'Annotations'.
 
 from __future__ import annotations
 
+import math
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
@@ -87,7 +88,10 @@ def _keys(folder: Path) -> tuple[dict[str, list[str]], list[Path]]:
 
 def _read_list(path: Path) -> list[str]:
     """The names in a list, each once, in its order."""
-    names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    try:
+        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise LynxError(f"{path}: not UTF-8 text (byte {error.start}); write it anew") from None
     if not names:
         raise LynxError(f"{path}: names no picture; fill it or delete it")
     return list(dict.fromkeys(names))
@@ -104,6 +108,9 @@ def _image(folder: Path, key: str, filename: str) -> Path:
 def _number(element: ET.Element, tag: str, where: object) -> float:
     text = element.findtext(tag)
     try:
-        return float(text or "")
+        value = float(text or "")
     except ValueError:
-        raise LynxError(f"{where}: {tag} is {text!r}, not a number; correct it") from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise LynxError(f"{where}: {tag} is {text!r}, not a number; correct it")
+    return value

@@ -80,7 +80,7 @@ class Nano(nn.Module):
     @property
     def words(self) -> nn.Parameter:
         """The word embeddings, (vocabulary, hidden)."""
-        return self.model.get_input_embeddings().weight  # type: ignore[operator,return-value]
+        return self.model.get_input_embeddings().weight
 
     @property
     def is_sparse(self) -> bool:

@@ -152,22 +152,25 @@ def caption(scene: Scene) -> str:
     return ", ".join(phrase(o) for o in sorted(scene.objects, key=lambda o: o.center))
 
 
-def ask(kind: str, scene: Scene, rng: random.Random) -> Question | None:
-    """One question of a kind about a scene, or None where none is unambiguous."""
+def ask(kind: str, scene: Scene, rng: random.Random, stray: bool = True) -> Question | None:
+    """One question of a kind about a scene, or None where none is unambiguous.
+
+    `stray` puts words before some questions that do not belong there, so that nano learns to look past them.
+    """
     made = _MAKERS[kind](scene, rng)
     if made is None:
         return None
     fields, answer, expected = made
     template = rng.choice(TEMPLATES[kind] if kind != "relation" else TEMPLATES[fields["axis"]])
     text = template.format(**{key: value for key, value in fields.items() if key != "axis"})
-    return Question(kind, _vary(text, rng), answer, expected)
+    return Question(kind, _vary(text, rng, stray), answer, expected)
 
 
-def _vary(text: str, rng: random.Random) -> str:
+def _vary(text: str, rng: random.Random, stray: bool) -> str:
     """A human's habits: a polite word, no capital, no question mark, a stray word before."""
     if rng.random() < 0.15:
         text = f"{rng.choice(_POLITE)}, {text[0].lower()}{text[1:]}"
-    if rng.random() < 0.1:
+    if stray and rng.random() < 0.1:
         text = " ".join(rng.sample(_FILLERS, rng.randint(1, 3))) + " " + text
     if rng.random() < 0.2:
         text = text.lower()

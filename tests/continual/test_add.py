@@ -1,0 +1,188 @@
+"""The main job end to end on the embedded base, short: real training, real MLflow store, real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lynx_cl.data.scenes import make_scene
+from lynx_cl.registry import Registry
+from lynx_cl.registry.verify import verify
+
+SHORT = [
+    "train.steps=4",
+    "train.val_every=2",
+    "data.limit=12",
+    "evaluation.examples=12",
+    "evaluation.understanding=24",
+    "pictures_per_batch=4",
+]
+
+
+def lynx(*arguments: str, home: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "lynx_cl", *arguments, "--home", str(home)], capture_output=True, text=True, cwd=home.parent
+    )
+    if check:
+        assert done.returncode == 0, done.stderr
+    return done
+
+
+def add(home: Path, *more: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    return lynx("add-task", "grounding", "--data", "scout", "--json", *more, *SHORT, home=home, check=check)
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    """A home after one short add, and what the add printed."""
+    home = tmp_path_factory.mktemp("add") / "home"
+    return home, json.loads(add(home).stdout)
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory):
+    path = tmp_path_factory.mktemp("picture") / "scene.png"
+    make_scene("test", 0, 3).image.resize((192, 144)).save(path)
+    return path
+
+
+def test_add_prints_the_agreed_keys(learned):
+    _, facts = learned
+    assert set(facts) == {"tasks", "forgetting", "growth", "routing", "run_id", "seconds", "digest", "snapshot"}
+    assert {"acc_iou50", "mean_iou", "parse_failure"} <= facts["tasks"]["grounding"].keys()
+    assert set(facts["routing"]) == {"accuracy", "confusion"}
+
+
+def test_the_base_forgets_nothing_when_it_is_asked_for(learned):
+    _, facts = learned
+    assert facts["forgetting"]["task_given"] == {"base": 0.0}
+
+
+def test_certificate_proves_equal_logits_and_frozen_tensors(learned):
+    home, _ = learned
+    proof = json.loads(lynx("registry", "show", "grounding", "--certificate", "--json", home=home).stdout)
+    assert proof["logits_before"]["base"] == proof["logits_after"]["base"]
+    assert proof["frozen_before"] == proof["frozen_after"]
+
+
+def test_registry_lists_and_verifies(learned):
+    home, facts = learned
+    (row,) = json.loads(lynx("registry", "list", "--json", home=home).stdout)
+    keys = {"task", "version", "kind", "parameters", "growth_total", "growth_active", "base", "digest", "created"}
+    assert set(row) == keys
+    assert row["digest"] == facts["digest"]
+    assert verify(Registry(home / "registry")) == []
+
+
+def test_growth_equals_a_count_by_hand(learned):
+    """nano: hidden 192, three taps of four experts with 384 inner units each, a gate, alpha; top 2 are active."""
+    home, _ = learned
+    (row,) = json.loads(lynx("registry", "list", "--json", home=home).stdout)
+    expert, gate, alpha = 3 * 192 * 384, 4 * 192, 1
+    assert row["parameters"] == 3 * (4 * expert + gate + alpha)
+    base = json.loads(lynx_base_show())["parameters"]
+    assert row["growth_total"] == pytest.approx(row["parameters"] / base)
+    active_base = base - 3 * 2 * expert
+    assert row["growth_active"] == pytest.approx(3 * (2 * expert + gate + alpha) / active_base)
+
+
+def lynx_base_show() -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "lynx_cl", "base", "show", "nano", "--json"], capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_mlflow_holds_the_run_by_stage(learned):
+    home, facts = learned
+    with sqlite3.connect(home / "mlflow.db") as store:
+        rows = store.execute("select key, step from metrics where run_uuid = ?", (facts["run_id"],)).fetchall()
+        (status,) = store.execute("select status from runs where run_uuid = ?", (facts["run_id"],)).fetchone()
+    assert status == "FINISHED"
+    assert {("score/base", 0), ("score/base", 1), ("score/grounding", 0), ("score/grounding", 1)} <= set(rows)
+    assert any(key == "growth/total" for key, _ in rows)
+    assert list((home / "mlartifacts").rglob("forgetting.png")) and list((home / "mlartifacts").rglob("samples.png"))
+
+
+def test_ask_answers_in_pixels_of_the_given_picture(learned, picture, tmp_path):
+    home, _ = learned
+    out = tmp_path / "out.png"
+    asked = lynx("ask", str(picture), "How many objects are there?", "--json", "--save", str(out), home=home)
+    facts = json.loads(asked.stdout)
+    assert set(facts) == {"text", "task", "boxes"} and facts["task"] == "base" and facts["boxes"] == []
+    words = ("one", "two", "three", "four", "five", "six")
+    assert facts["text"] == words[len(make_scene("test", 0, 3).objects) - 1]
+    assert out.exists()
+
+
+def test_route_tells_base_and_grounding_apart(learned):
+    home, _ = learned
+    for prompt, task in (("Draw a box around the dog.", "grounding"), ("What size is the dog?", "base")):
+        facts = json.loads(lynx("route", prompt, "--json", home=home).stdout)
+        assert facts["task"] == task
+        assert set(facts) >= {"task", "abstained", "probabilities", "nearest"}
+        assert set(facts["nearest"][0]) == {"text", "task", "similarity"}
+
+
+def test_evaluate_agrees_with_the_add(learned):
+    home, facts = learned
+    told = json.loads(lynx("evaluate", "--json", "--examples", "12", "--questions", "24", home=home).stdout)
+    assert told["tasks"] == facts["tasks"]
+    assert set(told) == {"tasks", "forgetting", "growth", "routing"}
+    assert told["forgetting"]["task_given"] == {"base": 0.0, "grounding": 0.0}
+
+
+def test_adding_again_is_refused_and_changes_nothing(learned):
+    home, _ = learned
+    before = (home / "registry" / "head").read_bytes()
+    done = add(home, check=False)
+    assert done.returncode == 1
+    assert "task 'grounding' is in" in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert (home / "registry" / "head").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "arguments, code, words",
+    [
+        (["add-task", "groundnig", "--data", "scout"], 2, "task 'groundnig' is unknown"),
+        (["add-task", "grounding", "--data", "scuot"], 2, "did you mean scout"),
+        (["add-task", "grounding", "--data", "scout", "--bank", "twins"], 2, "known: lora, twin"),
+        (["add-task", "grounding", "--data", "scout", "train.stesp=3"], 2, "key 'train.stesp'"),
+        (["add-task", "grounding", "--data", "scout", "train.steps=x"], 2, "train.steps"),
+        (["add-task", "grounding", "--data", "voc:nowhere"], 2, "no folder nowhere"),
+        (["add-task", "grounding", "--data", "scout", "--base", "./nowhere"], 2, "no such folder"),
+        (["ask", "nowhere.png", "What is it?"], 1, "nowhere.png: no such picture"),
+    ],
+)
+def test_mistakes_are_one_line_and_fast(tmp_path, arguments, code, words):
+    home = tmp_path / "home"
+    done = lynx(*arguments, home=home, check=False)
+    assert (done.returncode, len(done.stderr.strip().splitlines())) == (code, 1), done.stderr
+    assert words in done.stderr
+    assert not (home / "registry").exists()
+
+
+def test_killed_in_training_leaves_no_trace_and_resumes(tmp_path):
+    home = tmp_path / "home"
+    arguments = ["add-task", "grounding", "--data", "scout", "--home", str(home), *SHORT]
+    arguments[-6] = "train.steps=400"
+    process = subprocess.Popen([sys.executable, "-m", "lynx_cl", *arguments], stderr=subprocess.DEVNULL)
+    checkpoint = home / "checkpoints" / "grounding" / "last.safetensors"
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert checkpoint.exists()
+    assert not Registry(home / "registry").exists()
+    done = lynx(*arguments[:4], *arguments[6:], "--resume", "--max-minutes", "0.01", "--json", home=home)
+    facts = json.loads(done.stdout)
+    assert "grounding" in facts["tasks"]
+    assert verify(Registry(home / "registry")) == []

@@ -1,0 +1,146 @@
+"""Batches: the text is that of the chat template, exactly the answers are learned, packing changes no conversation."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lynx_cl.base.nano.packing import IGNORE
+from lynx_cl.data.collate import encode, read_template
+from lynx_cl.data.example import Example, Step
+from lynx_cl.data.sources import open_source
+from lynx_cl.errors import LynxError
+from lynx_cl.tasks import load_card
+from tests.data.folders import processor
+
+
+@pytest.fixture(scope="module")
+def groups():
+    return list(open_source("scout", load_card("grounding"), seed=1, limit=12).groups("train"))
+
+
+def chat(example: Example) -> str:
+    """The whole conversation, by the template itself."""
+    turns = []
+    for number, step in enumerate(example.steps):
+        content = [{"type": "image"}] if number == 0 else []
+        turns.append({"role": "user", "content": [*content, {"type": "text", "text": step.question}]})
+        turns.append({"role": "assistant", "content": [{"type": "text", "text": step.answer}]})
+    return processor().apply_chat_template(turns, tokenize=False)
+
+
+def whole_ids(example: Example) -> list[int]:
+    """The tokens of the whole conversation, by the processor itself."""
+    made = processor()(text=[chat(example)], images=[[example.open()]], return_tensors="pt", add_special_tokens=False)
+    return made["input_ids"][0].tolist()
+
+
+def test_rows_are_what_the_template_writes(groups):
+    examples = [example for group in groups[:4] for example in group]
+    batch = encode(processor(), examples, pack=False)
+    for row, example in enumerate(examples):
+        real = batch.attention_mask[row].bool()
+        assert batch.input_ids[row][real].tolist() == whole_ids(example)
+        assert not real[int(real.sum()) :].any()  # padded on the right
+    assert batch.position_ids is None
+
+
+def test_answers_and_only_answers_are_learned(groups):
+    examples = [example for group in groups for example in group]
+    batch = encode(processor(), examples, pack=False)
+    decode = processor().tokenizer.decode
+    assert batch.step_names[:3] == ["relevant", "where", "answer"]
+    for row, example in enumerate(examples):
+        steps = batch.step_ids[row]
+        assert torch.equal(steps >= 0, batch.labels[row] != IGNORE)
+        for step in example.steps:
+            column = batch.step_names.index(step.name)
+            answer = batch.labels[row][steps == column]
+            assert decode(answer).strip() == f"{step.answer}<|end|>"
+            assert torch.equal(answer, batch.input_ids[row][steps == column])
+            assert batch.step_weights[row, column] == step.weight
+        assert set(steps[steps >= 0].tolist()) == {batch.step_names.index(step.name) for step in example.steps}
+
+
+def test_packed_rows_hold_the_same_conversations(groups):
+    examples = [example for group in groups[:3] for example in group]
+    batch = encode(processor(), examples, pack=True)
+    assert batch.pixel_values.shape == (3, 3, 96, 96)
+    assert batch.step_weights.shape == (3, len(batch.step_names))
+    for row, group in enumerate(groups[:3]):
+        for number, example in enumerate(group):
+            last = number * 3 + 2
+            asked = int(
+                (batch.step_ids[row] == last).nonzero()[-1]
+            )  # the last answer token sees its whole conversation
+            sees = batch.attention_mask[row, 0, asked]
+            assert batch.input_ids[row][sees].tolist() == whole_ids(example)
+            assert batch.position_ids[row][sees].tolist() == list(range(int(sees.sum())))
+    single = encode(processor(), examples, pack=False)
+    assert (batch.labels != IGNORE).sum() == (single.labels != IGNORE).sum()
+
+
+def test_without_a_picture_shared_packing_changes_nothing(groups):
+    example = groups[0][0]
+    packed, plain = (encode(processor(), [example], pack=pack) for pack in (True, False))
+    assert torch.equal(packed.input_ids, plain.input_ids) and torch.equal(packed.labels, plain.labels)
+    assert torch.equal(packed.pixel_values, plain.pixel_values)
+
+
+def test_the_prompt_is_what_generation_sees(groups):
+    example = groups[0][0]
+    turns = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": example.prompt}]}]
+    text = processor().apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+    ids = processor()(text=[text], images=[[example.open()]], return_tensors="pt", add_special_tokens=False)[
+        "input_ids"
+    ]
+    batch = encode(processor(), [example], pack=False)
+    first = int((batch.labels[0] != IGNORE).nonzero()[0])
+    assert batch.input_ids[0][:first].tolist() == ids[0].tolist()
+
+
+class Rewriting:
+    """A processor whose template drops the first question once there is a second, as some do with their reasoning."""
+
+    image_token = "<image>"
+
+    def apply_chat_template(self, messages, add_generation_prompt, tokenize):
+        users = [m for m in messages if m["role"] == "user"]
+        texts = ["".join(part.get("text", "<image>") for part in m["content"]) for m in messages]
+        if len(users) > 1:
+            texts[0] = "<image>" + texts[0].removeprefix("<image>")[::-1] + "!"
+        return "|".join(texts) + ("|" if add_generation_prompt else "")
+
+
+def test_a_template_that_rewrites_its_turns_is_refused():
+    with pytest.raises(LynxError, match="chat template: .*turn"):
+        read_template(Rewriting())
+
+
+def test_nothing_to_encode(groups):
+    with pytest.raises(LynxError, match="no examples"):
+        encode(processor(), [], pack=True)
+
+
+def test_any_text_is_encoded(groups):
+    odd = replace(groups[0][0], steps=(Step("Wo ist der Bär? \u2460 {x}", "hier: <|end|>"),))
+    batch = encode(processor(), [odd], pack=False)
+    assert (batch.labels != IGNORE).any()
+
+
+def test_encoding_takes_a_few_milliseconds_a_picture(groups):
+    examples = [example for group in groups for example in group]
+    for example in examples:
+        example.open()
+    encode(processor(), examples, pack=True)
+    best = min(_timed(examples) for _ in range(3))
+    assert best / len(groups) < 0.02  # seconds; 0.003 on an idle core
+
+
+def _timed(examples) -> float:
+    start = time.perf_counter()
+    encode(processor(), examples, pack=True)
+    return time.perf_counter() - start
