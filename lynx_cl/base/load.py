@@ -40,9 +40,11 @@ def load_base(name_or_path: str, *, dtype: str = "float32") -> Base:
     card = read_card(place) if isinstance(place, Path) else BaseCard(name=place)
     _require_vlm(place)
     from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers.utils import logging as transformers_logging
 
     from lynx_cl.base.kernels import use_cpu_kernels
 
+    transformers_logging.disable_progress_bar()
     try:
         model = AutoModelForImageTextToText.from_pretrained(place, dtype=DTYPES[dtype])
         processor = AutoProcessor.from_pretrained(place)

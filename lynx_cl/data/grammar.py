@@ -8,9 +8,9 @@
     keyed    = "left " , number , " top " , number , " right " , number , " bottom " , number ;
     brackets = "[" , number , ", " , number , ", " , number , ", " , number , "]" ;
 
-A coordinate c, a fraction of the picture's width (left, right) or height (top, bottom), is written as the number of its
-bin, floor(100 c), at most 99; a number n is read as the middle of its bin, (n + 0.5) / 100, so the error is at most half
-a hundredth of a side. Right is more than left, bottom more than top: a side within one bin is written one bin long.
+A coordinate c, a fraction of the picture's width (left, right) or height (top, bottom), is written as floor(100 c), at
+most 99; a number n is read as (n + 0.5) / 100, the middle of its bin, so the error is at most half a hundredth of a
+side. Right is more than left, bottom more than top: a side within one bin is written one bin long.
 White space around an answer is not part of it.
 """
 

@@ -25,6 +25,7 @@ CHAINS = 8  # at most, about one picture
 EACH = 3  # at most for each thing in it, on average
 FORMAT = 2  # one more whenever the same arguments would give other examples
 _DRAWS = 8  # draws for each chain that is wanted, before a picture is taken to have no more
+_STRIDE = 1 << 20  # from a scene that is passed over to the one in its place; more than any split has
 _TARGETS = 3  # things that a kind of expression is tried on, before another kind is drawn
 
 
@@ -125,9 +126,12 @@ def scout_source(wanted: Wanted) -> DataSource:
 
     def maker(split: str) -> Callable[[int], tuple[Example, ...]]:
         def make(index: int) -> tuple[Example, ...]:
-            picture = scene_picture(SceneImage(split, wanted.seed, index), provenance)
             rng = random.Random(f"scout/{wanted.seed}/{split}/{index}")
-            chains = oracle.annotate(picture, min(CHAINS, EACH * len(picture.targets)), rng)
+            chains: Sequence[Chain] = ()
+            while not chains:  # a scene about which nothing can be asked is passed over
+                picture = scene_picture(SceneImage(split, wanted.seed, index), provenance)
+                chains = oracle.annotate(picture, min(CHAINS, EACH * len(picture.targets)), rng)
+                index += _STRIDE
             examples = (ask(chain, picture, wanted.card, wanted.grammar, split, rng) for chain in chains)
             return tuple({example.prompt: example for example in examples}.values())
 

@@ -10,7 +10,8 @@ from lynx_cl.data.example import Example
 from lynx_cl.data.sources import DataSource
 
 TILE = 200  # pixels: side of a picture on the sheet
-_TEXT = 34
+_TEXT = 34  # pixels: height of the two lines below it
+_LETTERS = 33  # of each line
 _COLOURS = ("#d7192b", "#14853c", "#1b5fc1", "#b8860b", "#8e24aa", "#00838f")
 
 
@@ -38,7 +39,7 @@ def contact_sheet(source: DataSource, split: str, count: int, path: Path, column
                 outline=colour,
                 width=2,
             )
-        draw.text((x + 4, y + TILE), group[0].prompt[:36], fill="black", font=font)
-        draw.text((x + 4, y + TILE + 14), group[0].steps[-1].answer[:36], fill="#555555", font=font)
+        draw.text((x + 4, y + TILE), group[0].prompt[:_LETTERS], fill="black", font=font)
+        draw.text((x + 4, y + TILE + 14), group[0].steps[-1].answer[:_LETTERS], fill="#555555", font=font)
     sheet.save(path, format="PNG")
     return len(groups)

@@ -1,9 +1,14 @@
-"""From a data source to the batches of an epoch: groups of examples about one picture, shuffled by the epoch's seed."""
+"""From a data source to the batches of an epoch: groups of examples about one picture, shuffled by the epoch's seed.
+
+Rows of one batch are padded to the longest, so pictures with about as much to say share a batch: each window of some
+batches is sorted by length, cut, and its batches shuffled.
+"""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from lynx_cl.data.collate import Batch, encode
@@ -14,25 +19,51 @@ if TYPE_CHECKING:
     from lynx_cl.base.load import Base
     from lynx_cl.data.sources import Groups
 
+WINDOW = 8  # batches whose pictures are sorted together
+
+Group = Sequence[Example]
+
 
 def epochs(base: Base, groups: Groups, pictures: int) -> Epochs:
-    """Batches of `pictures` groups each; the last of an epoch may be smaller. Same seed, same batches."""
+    """Batches of `pictures` groups each; the last of a window may be smaller. Same seed, same batches."""
 
     def epoch(seed: int) -> Sequence[Batch]:
         order = list(range(len(groups)))
         random.Random(seed).shuffle(order)
-        return Lazy(-(-len(order) // pictures), lambda i: make_batch(base, groups, order[i * pictures :][:pictures]))
+
+        @lru_cache(maxsize=1)
+        def window(number: int) -> list[list[Group]]:
+            chosen = order[number * WINDOW * pictures :][: WINDOW * pictures]
+            cut = by_length([groups[index] for index in chosen], pictures)
+            random.Random(f"{seed}/{number}").shuffle(cut)
+            return cut
+
+        return Lazy(-(-len(order) // pictures), lambda i: make_batch(base, window(i // WINDOW)[i % WINDOW]))
 
     return epoch
 
 
-def make_batch(base: Base, groups: Groups, chosen: Sequence[int]) -> Batch:
+def by_length(members: Sequence[Group], size: int) -> list[list[Group]]:
+    """Groups sorted by how much text they hold and cut into batches of `size`.
+
+    >>> [[len(group) for group in batch] for batch in by_length([[], [], []], 2)]
+    [[0, 0], [0]]
+    """
+    ordered = sorted(members, key=text_length)
+    return [ordered[start : start + size] for start in range(0, len(ordered), size)]
+
+
+def text_length(group: Group) -> int:
+    """Characters of all questions and answers about a picture."""
+    return sum(len(step.question) + len(step.answer) for example in group for step in example.steps)
+
+
+def make_batch(base: Base, chosen: Sequence[Group]) -> Batch:
     """One batch of the chosen groups."""
-    examples: list[Example] = [example for index in chosen for example in groups[index]]
-    return encode(base.processor, examples, pack=base.card.packs)
+    return encode(base.processor, [example for group in chosen for example in group], pack=base.card.packs)
 
 
 def fixed_batches(base: Base, groups: Groups, pictures: int, most: int) -> list[Batch]:
-    """Batches of the first `most` groups in order, for validation."""
-    count = min(most, len(groups))
-    return [make_batch(base, groups, range(i, min(i + pictures, count))) for i in range(0, count, pictures)]
+    """Batches of the first `most` groups, for validation."""
+    chosen = [groups[index] for index in range(min(most, len(groups)))]
+    return [make_batch(base, batch) for batch in by_length(chosen, pictures)]

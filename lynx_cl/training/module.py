@@ -17,6 +17,7 @@ from lynx_cl.banks.base import Bank
 from lynx_cl.errors import LynxError
 from lynx_cl.training.config import TrainConfig, learning_rate
 from lynx_cl.training.feature_cache import FeatureCache, caches
+from lynx_cl.training.optimizer import BankOptimizer
 from lynx_cl.training.step_loss import answer_positions, next_tokens, weigh_steps
 
 NAME = "training"  # the bank's name in the attachment
@@ -89,11 +90,8 @@ class BankModule(pl.LightningModule):
             group["lr"] = rate
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(
-            self.bank.parameters(),
-            lr=self.config.learning_rate,
-            weight_decay=self.config.weight_decay,
-            betas=(0.9, 0.98),
+        return BankOptimizer(
+            self.bank.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay
         )
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:

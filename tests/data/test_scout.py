@@ -69,6 +69,14 @@ def test_a_group_is_about_one_picture_and_asks_nothing_twice(source):
         assert len(group) <= EACH * things
 
 
+def test_a_scene_about_which_nothing_can_be_asked_is_passed_over():
+    order = CARD.model_copy(update={"expressions": {"order": 1.0}})  # asks for two things at least
+    keys = [group[0].image_key for group in open_source("scout", order, limit=60).groups("test")]
+    assert len(set(keys)) == len(keys) == 60
+    passed_over = [key for key in keys if int(key.rsplit("/", 1)[1]) - (3 << 32) >= 60]
+    assert 0 < len(passed_over) < 40
+
+
 def test_the_test_split_is_asked_once_and_in_words_never_trained_on(source):
     train = {template.format(x="X") for template in CARD.prompts.train}
     for example in source.examples("test"):
