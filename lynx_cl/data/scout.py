@@ -23,7 +23,7 @@ from lynx_cl.tasks import TaskCard
 NAME = "scout"
 CHAINS = 8  # at most, about one picture
 EACH = 3  # at most for each thing in it, on average
-FORMAT = 2  # one more whenever the same arguments would give other examples
+FORMAT = 3  # one more whenever the same arguments would give other examples
 _DRAWS = 8  # draws for each chain that is wanted, before a picture is taken to have no more
 _STRIDE = 1 << 20  # from a scene that is passed over to the one in its place; more than any split has
 _TARGETS = 3  # things that a kind of expression is tried on, before another kind is drawn
@@ -65,7 +65,8 @@ class SceneOracle:
             raise LynxError(f"annotator 'oracle': picture '{picture.key}' is no scene, so its truth is not known")
         scene = picture.image.scene
         chains: list[Chain] = []
-        kinds, weights = list(self.weights), list(self.weights.values())
+        kinds = sorted(self.weights)  # not in the card's order, which a stored card does not keep
+        weights = [self.weights[kind] for kind in kinds]
         for _ in range(_DRAWS * count):
             if len(chains) == count:
                 break
