@@ -56,8 +56,8 @@ class PictureSet:
                     other, first = seen.setdefault(content, (split, path))
                     if other != split:
                         raise LynxError(
-                            f"{path}: the same picture as {first.name}, but one is in split {split} and one in {other}; "
-                            "keep it in one"
+                            f"{path}: the same picture as {first.name}, but one is in split {split} "
+                            f"and one in {other}; keep it in one"
                         )
                     found[path.relative_to(self.folder).as_posix()] = content
         return found
