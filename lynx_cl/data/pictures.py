@@ -40,28 +40,6 @@ class PictureSet:
                 check_file(picture)
             left = max(0, left - len(pictures))
 
-    def digests(self) -> dict[str, str]:
-        """sha256 of every list, annotation and picture file, by its place in the folder; reads them all.
-
-        Raises LynxError where two splits hold a picture of the same bytes.
-        """
-        if self.folder is None:
-            return {}
-        found = {path.relative_to(self.folder).as_posix(): digest_file(path) for path in self.files}
-        seen: dict[str, tuple[str, Path]] = {}
-        for split, pictures in self.splits.items():
-            for picture in pictures:
-                if isinstance(path := picture.image, Path):
-                    content = digest_file(path)
-                    other, first = seen.setdefault(content, (split, path))
-                    if other != split:
-                        raise LynxError(
-                            f"{path}: the same picture as {first.name}, but one is in split {split} "
-                            f"and one in {other}; keep it in one"
-                        )
-                    found[path.relative_to(self.folder).as_posix()] = content
-        return found
-
 
 def check_file(picture: Picture) -> None:
     """A quick look at a picture's file: it exists, is a picture, has the size that is annotated, and is not cut off.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from lynx_cl.data.example import SPLITS, Example, Lazy, Picture, Step, Target
-from lynx_cl.data.pictures import PictureSet
+from lynx_cl.data.pictures import PictureSet, digest_file
 from lynx_cl.data.sources import DataSource, Groups, Wanted
 from lynx_cl.data.views import view
 from lynx_cl.errors import LynxError
@@ -50,7 +51,7 @@ def region_source(pictures: PictureSet, wanted: Wanted) -> DataSource:
             "grammar": wanted.grammar.name,
             "seed": wanted.seed,
             "pictures": {split: len(groups) for split, groups in splits.items()},
-            "files": pictures.digests(),
+            "files": _digests(pictures),
         }
 
     return DataSource(
@@ -107,3 +108,12 @@ def _maker(
 def _plain(label: str) -> str:
     """A data set's label as a word: 'Potted_Plant' is asked for as 'potted plant'."""
     return label.replace("_", " ").lower()
+
+
+def _digests(pictures: PictureSet) -> dict[str, str]:
+    """sha256 of every list, annotation and picture file, by its place in the folder."""
+    if pictures.folder is None:
+        return {}
+    images = [picture.image for part in pictures.splits.values() for picture in part]
+    files = dict.fromkeys([*pictures.files, *(image for image in images if isinstance(image, Path))])
+    return {path.relative_to(pictures.folder).as_posix(): digest_file(path) for path in sorted(files)}

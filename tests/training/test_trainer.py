@@ -154,9 +154,11 @@ def test_no_validation_and_no_answer(tmp_path: Path) -> None:
 
 
 RUN = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from tests.training.test_trainer import train
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it from the start
 
 def on_log(record):
     print(record["step"], flush=True)
