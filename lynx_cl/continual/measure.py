@@ -36,6 +36,7 @@ class TaskUnderTest:
 class TaskMeasurement:
     """What one task scored. `routed` counts its requests by the bank they were sent to."""
 
+    name: str
     metric: str
     aware: Scores
     blind: Scores
@@ -46,8 +47,6 @@ class TaskMeasurement:
     def routing_accuracy(self) -> float:
         """Share of requests that abstention or the classifier sent to the right place."""
         return self.routed.get(self.name, 0) / max(1, sum(self.routed.values()))
-
-    name: str = ""
 
 
 def measure(
@@ -82,12 +81,12 @@ def measure(
             for i, text in zip(astray, others, strict=True):
                 blind[i] = text
         results[task.name] = TaskMeasurement(
+            name=task.name,
             metric=task.metric,
             aware=task.score(task.examples, aware),
             blind=task.score(task.examples, blind),
             routed={name: sent.count(name) for name in sorted(set(sent))},
             answers=tuple(blind),
-            name=task.name,
         )
     return results
 

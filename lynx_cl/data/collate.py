@@ -6,6 +6,8 @@ answer's tokens begin where a generation prompt ends and include the mark that e
 
 from __future__ import annotations
 
+import itertools
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -163,11 +165,29 @@ def _length(prefix: Sequence[int], conversations: Sequence[Sequence[Turn]]) -> i
 
 
 def _tokens(tokenizer: Any, template: Template, examples: Sequence[Example]) -> list[list[Turn]]:
-    """The turns of each example as (question tokens, answer tokens), from one call of the tokenizer."""
-    texts = []
+    """The turns of each example as (question tokens, answer tokens), from one call of the tokenizer.
+
+    A conversation is tokenised whole and cut where its answers begin and end: pieces alone could come out otherwise.
+    Raises LynxError for a tokenizer that cannot say which characters a token stands for.
+    """
+    if not tokenizer.is_fast:
+        raise LynxError(f"collate: {type(tokenizer).__name__} gives no offsets; use the tokenizer's fast form")
+    texts, cuts = [], []
     for example in examples:
+        text = template.picture
+        places = [len(text)]  # where each question and each answer begins, and the end of the last
         for number, step in enumerate(example.steps):
-            texts.append((template.again if number else template.first) + step.question + template.ask)
-            texts.append(template.lead + step.answer + template.close)
-    ids = iter(tokenizer(texts, add_special_tokens=False)["input_ids"])
-    return [[(next(ids), next(ids)) for _ in example.steps] for example in examples]
+            text += (template.again if number else template.first) + step.question + template.ask
+            places.append(len(text))
+            text += template.lead + step.answer + template.close
+            places.append(len(text))
+        texts.append(text)
+        cuts.append(places)
+    made = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
+    turns = []
+    for places, ids, offsets in zip(cuts, made["input_ids"], made["offset_mapping"], strict=True):
+        ends = [end for _, end in offsets]
+        marks = [bisect_right(ends, place) for place in places]
+        parts = [ids[first:last] for first, last in itertools.pairwise(marks)]
+        turns.append(list(zip(parts[::2], parts[1::2], strict=True)))
+    return turns

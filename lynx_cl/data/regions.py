@@ -111,9 +111,20 @@ def _plain(label: str) -> str:
 
 
 def _digests(pictures: PictureSet) -> dict[str, str]:
-    """sha256 of every list, annotation and picture file, by its place in the folder."""
+    """sha256 of every list, annotation and picture file, by its place in the folder.
+
+    Raises LynxError where two splits hold equal picture files: what was learned from cannot test.
+    """
     if pictures.folder is None:
         return {}
-    images = [picture.image for part in pictures.splits.values() for picture in part]
-    files = dict.fromkeys([*pictures.files, *(image for image in images if isinstance(image, Path))])
-    return {path.relative_to(pictures.folder).as_posix(): digest_file(path) for path in sorted(files)}
+    digests = {path: digest_file(path) for path in dict.fromkeys(pictures.files)}
+    seen: dict[str, tuple[str, Path]] = {}
+    for split, part in pictures.splits.items():
+        for image in (picture.image for picture in part):
+            if not isinstance(image, Path):
+                continue
+            digest = digests[image] = digest_file(image)
+            other, path = seen.setdefault(digest, (split, image))
+            if other != split:
+                raise LynxError(f"{image} ({split}) and {path} ({other}) are the same picture; keep it in one split")
+    return {path.relative_to(pictures.folder).as_posix(): digests[path] for path in sorted(digests)}

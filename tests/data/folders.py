@@ -15,8 +15,8 @@ def write_voc(folder: Path, pictures: dict[str, list[Thing]], lists: dict[str, l
     """A VOC folder: things by picture as (name, xmin, ymin, xmax, ymax), 1-based and inclusive; lists by name."""
     for part in ("Annotations", "JPEGImages", "ImageSets/Main"):
         (folder / part).mkdir(parents=True)
-    for name, things in pictures.items():
-        Image.new("RGB", size, (len(name) * 9, 80, 120)).save(folder / "JPEGImages" / f"{name}.jpg")
+    for number, (name, things) in enumerate(pictures.items()):
+        Image.new("RGB", size, (number * 20 % 256, 80, 120)).save(folder / "JPEGImages" / f"{name}.jpg")
         objects = "".join(
             f"<object><name>{label}</name><bndbox><xmin>{x0}</xmin><ymin>{y0}</ymin><xmax>{x1}</xmax><ymax>{y1}</ymax>"
             "</bndbox></object>"

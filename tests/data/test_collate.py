@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import pytest
@@ -131,16 +130,52 @@ def test_any_text_is_encoded(groups):
     assert (batch.labels != IGNORE).any()
 
 
-def test_encoding_takes_a_few_milliseconds_a_picture(groups):
-    examples = [example for group in groups for example in group]
-    for example in examples:
-        example.open()
-    encode(processor(), examples, pack=True)
-    best = min(_timed(examples) for _ in range(3))
-    assert best / len(groups) < 0.02  # seconds; 0.003 on an idle core
+def metaspace_processor():
+    """A processor of the Llama kind: a word carries its space, so pieces tokenise otherwise than the whole."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import LlavaProcessor, PreTrainedTokenizerFast
+
+    raw = Tokenizer(models.BPE(unk_token="<unk>"))
+    raw.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=["<unk>", "<pad>", "<s>", "</s>", "<image>"])
+    raw.train_from_iterator(["USER: find the dog ASSISTANT: left 12 top 34 right 50 bottom 99" * 3] * 9, trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=raw,
+        unk_token="<unk>",
+        pad_token="<pad>",
+        bos_token="<s>",
+        eos_token="</s>",
+        extra_special_tokens={"image_token": "<image>"},
+    )
+    template = (
+        "{% for m in messages %}{{ m['role'].upper() }}: {% for part in m['content'] %}"
+        "{{ '<image>' if part['type'] == 'image' else part['text'] }}{% endfor %}"
+        "{{ ' ' if m['role'] == 'user' else '</s>' }}{% endfor %}{% if add_generation_prompt %}ASSISTANT: {% endif %}"
+    )
+    return LlavaProcessor(
+        image_processor=processor().image_processor,
+        tokenizer=tokenizer,
+        patch_size=16,
+        vision_feature_select_strategy="full",
+        chat_template=template,
+        num_additional_image_tokens=0,
+    )
 
 
-def _timed(examples) -> float:
-    start = time.perf_counter()
-    encode(processor(), examples, pack=True)
-    return time.perf_counter() - start
+def test_a_tokenizer_that_splits_by_context(groups):
+    other = metaspace_processor()
+    answer = groups[0][0].steps[-1]
+    steps = (Step("find the dog", "left 1 top 2 right 3 bottom 4", 1.0, "where"), answer)
+    example = replace(groups[0][0], steps=steps)
+    batch = encode(other, [example], pack=False)
+    turns = []
+    for number, step in enumerate(steps):
+        content = [{"type": "image"}] if number == 0 else []
+        turns.append({"role": "user", "content": [*content, {"type": "text", "text": step.question}]})
+        turns.append({"role": "assistant", "content": [{"type": "text", "text": step.answer}]})
+    whole = other(text=[other.apply_chat_template(turns, tokenize=False)], images=[[example.open()]])["input_ids"][0]
+    assert batch.input_ids[0].tolist() == whole
+    for step in steps:
+        column = batch.step_names.index(step.name)
+        learned = other.tokenizer.decode(batch.labels[0][batch.step_ids[0] == column])
+        assert "".join(learned.replace("\u2581", " ").split()) == "".join(f"{step.answer}</s>".split())

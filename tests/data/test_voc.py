@@ -133,3 +133,12 @@ def test_bccd_as_it_is():
     assert source.summary()["pictures"] == {**single, "train": single["train"] * CELLS.views}
     example = next(iter(source.examples("calibration")))
     assert example.open().size == example.size == (640, 480)
+
+
+def test_equal_pictures_in_two_splits_are_refused(tmp_path):
+    folder = small_voc(tmp_path / "voc")
+    images = folder / "JPEGImages"
+    (images / "d.jpg").write_bytes((images / "a.jpg").read_bytes())
+    source = open_source(f"voc:{folder}", load_card("cells"))
+    with pytest.raises(LynxError, match=r"d\.jpg \(test\) and .*a\.jpg \(train\) are the same picture"):
+        source.digest()

@@ -1,7 +1,8 @@
 """Dense labels: what each of the tower's 6 x 6 patches shows, and the words that go with it.
 
-A patch belongs to the object that covers most of it. Categories, sizes, coarse places, the nearest neighbour, the
-outline (12 x 12 coverage) of the patch's object: nothing here is a coordinate in words, and no box enters the decoder.
+A patch belongs to the object that covers most of it. Categories, sizes, coarse places, ranks from each side, the
+nearest neighbour, and the outline of the patch's object with the margins that it leaves: nothing here is a coordinate
+in words, and no box enters the decoder.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ import torch
 from torch import Tensor
 
 from lynx_cl.base.nano.model import GRID
-from lynx_cl.base.nano.questions import nearest
+from lynx_cl.base.nano.questions import nearest, rank
 from lynx_cl.data.scenes.categories import COCO
 from lynx_cl.data.scenes.draw import GROUNDS
 from lynx_cl.data.scenes.scene import COLUMNS, ROWS, SIDE, SIZES, Scene
 
 CELL = SIDE // GRID  # pixels
 OUTLINE = 12  # cells a side of the outline
+STRIPS = 24  # strips a side, in which the margins are measured
+RANKS = 6  # most objects in a scene
 COVERED = 10  # pixels of a patch an object must show to own it
 NAMES = tuple(category.name for category in COCO)
 _INDEX = {name: i for i, name in enumerate(NAMES)}
@@ -37,14 +40,24 @@ class PatchLabels:
     neighbour: Tensor  # (B, 36) category of the nearest other object
     count: Tensor  # (B, 36) objects in the picture, less one
     ground: Tensor  # (B, 36)
+    from_left: Tensor  # (B, 36) rank of the object from the left, 0 to 5; likewise from the other sides
+    from_right: Tensor
+    from_top: Tensor
+    from_bottom: Tensor
     outline: Tensor  # (B, 36, 144) share of each 8 x 8 pixel cell that the patch's object covers
+    margins: (
+        Tensor  # (B, 36, 96) share of each 4 pixel strip that lies left, right (columns), above, below (rows) of it
+    )
 
 
 def patch_labels(scenes: Sequence[Scene]) -> PatchLabels:
     """Labels of every patch of every scene."""
     patches = GRID * GRID
-    fields = {name: np.full((len(scenes), patches), -100, dtype=np.int64) for name in PatchLabels.__annotations__}
+    fields: dict[str, np.ndarray] = {
+        name: np.full((len(scenes), patches), -100, dtype=np.int64) for name in PatchLabels.__annotations__
+    }
     outlines = np.zeros((len(scenes), patches, OUTLINE * OUTLINE), dtype=np.float32)
+    margins = np.zeros((len(scenes), patches, 4 * STRIPS), dtype=np.float32)
     for b, scene in enumerate(scenes):
         owners = scene.owners()
         cells = owners.reshape(GRID, CELL, GRID, CELL).transpose(0, 2, 1, 3).reshape(patches, -1)
@@ -61,14 +74,27 @@ def patch_labels(scenes: Sequence[Scene]) -> PatchLabels:
             fields["size"][b, mine] = tuple(SIZES).index(thing.size)
             fields["row"][b, mine] = ROWS.index(thing.row)
             fields["column"][b, mine] = COLUMNS.index(thing.column)
+            for side, axis in (("left", 0), ("right", 0), ("top", 1), ("bottom", 1)):
+                place = rank(thing, scene, axis, side in ("right", "bottom"))
+                if place is not None:
+                    fields[f"from_{side}"][b, mine] = place
+            margins[b, mine] = _margins(thing.box)
             other = nearest(thing, scene)
             if other is not None:
                 fields["neighbour"][b, mine] = _INDEX[other.category]
             step = SIDE // OUTLINE
             cover = (owners == i + 1).reshape(OUTLINE, step, OUTLINE, step).mean((1, 3))
             outlines[b, mine] = cover.reshape(-1)
-    del fields["outline"]
-    return PatchLabels(**{k: torch.from_numpy(v) for k, v in fields.items()}, outline=torch.from_numpy(outlines))
+    fields |= {"outline": outlines, "margins": margins}
+    return PatchLabels(**{k: torch.from_numpy(v) for k, v in fields.items()})
+
+
+def _margins(box: tuple[float, float, float, float]) -> np.ndarray:
+    """What an object with this box (pixels) leaves of each strip on its four sides: (96,), each 0 to 1."""
+    left, top, right, bottom = (edge * STRIPS / SIDE for edge in box)
+    strips = np.arange(STRIPS, dtype=np.float32)
+    sides = (left - strips, strips + 1 - right, top - strips, strips + 1 - bottom)
+    return np.clip(np.concatenate(sides), 0.0, 1.0)
 
 
 class Codebook:
@@ -101,8 +127,9 @@ class Codebook:
             "neighbour": 0.7 * drawn(len(NAMES)),
             "count": 0.7 * drawn(6),
             "ground": 0.7 * worded(tuple(GROUNDS)),
+            **{f"from_{side}": 0.7 * drawn(RANKS) for side in ("left", "right", "top", "bottom")},
         }
-        self.profile = 0.35 * drawn(2 * OUTLINE)  # one row for each column and each line of the outline
+        self.margins = 0.2 * drawn(4 * STRIPS)  # one row for each strip on each side
 
     @staticmethod
     def vocabulary() -> tuple[str, ...]:
@@ -115,8 +142,7 @@ class Codebook:
         for name, table in self.tables.items():
             index = getattr(labels, name)
             rows = table[index.clamp(min=0)]
-            if name in ("count", "ground"):
+            if name not in ("category", "size", "row", "column", "neighbour"):
                 rows = rows * 0.5
             total += rows * (index >= 0).unsqueeze(-1)
-        outline = labels.outline.unflatten(-1, (OUTLINE, OUTLINE))
-        return total + torch.cat([outline.amax(-2), outline.amax(-1)], -1) @ self.profile
+        return total + ((labels.margins - 0.5) @ self.margins) * (labels.size >= 0).unsqueeze(-1)

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from lynx_cl.base.nano.phrasings import TEMPLATES, vary
+from lynx_cl.data import refer
 from lynx_cl.data.scenes.categories import COCO
 from lynx_cl.data.scenes.scene import Scene, SceneObject
 
@@ -28,109 +30,6 @@ class Question:
     expected: str
 
 
-TEMPLATES: dict[str, tuple[str, ...]] = {
-    "caption": (
-        "Describe the picture.",
-        "What does the picture show?",
-        "What can you see in this picture?",
-        "Give a short caption.",
-        "List the things in the image from left to right.",
-        "Write a caption for this image.",
-        "Tell me what is in the picture.",
-    ),
-    "describe": (
-        "Describe the {x}.",
-        "Tell me about the {x}.",
-        "What can you say about the {x}?",
-        "Say something about the {x} in the picture.",
-        "Give a description of the {x}.",
-    ),
-    "presence": (
-        "Is there {a} in the picture?",
-        "Is there {a}?",
-        "Do you see {a}?",
-        "Can you see {a} in the image?",
-        "Does the picture show {a}?",
-        "Is {a} visible?",
-        "Does the image contain {a}?",
-    ),
-    "size": (
-        "What size is the {x}?",
-        "How large is the {x}?",
-        "How big is the {x}?",
-        "Is the {x} small, medium or large?",
-        "Tell me the size of the {x}.",
-    ),
-    "place": (
-        "In which part of the picture is the {x}?",
-        "Which part of the image holds the {x}?",
-        "Roughly in which area is the {x}?",
-        "In what region of the picture would you look for the {x}?",
-    ),
-    "at": (
-        "What is in the {p}?",
-        "Which object is at the {p}?",
-        "What do you see at the {p} of the picture?",
-        "What is shown in the {p} part?",
-        "Name the thing at the {p}.",
-    ),
-    "next": (
-        "What is next to the {x}?",
-        "Which object is nearest to the {x}?",
-        "What stands closest to the {x}?",
-        "Name the thing beside the {x}.",
-        "Which object is next to the {x}?",
-    ),
-    "relation-x": (
-        "Is the {x} left or right of the {y}?",
-        "Is the {x} to the left or to the right of the {y}?",
-        "On which side of the {y} is the {x}, left or right?",
-        "Left or right: where is the {x} seen from the {y}?",
-    ),
-    "relation-y": (
-        "Is the {x} above or below the {y}?",
-        "Is the {x} higher or lower than the {y}, above or below?",
-        "Above or below: where is the {x} seen from the {y}?",
-        "Does the {x} lie above or below the {y}?",
-    ),
-    "count": (
-        "How many objects are there?",
-        "How many things are in the picture?",
-        "Count all the objects.",
-        "What is the number of things shown?",
-        "How many objects do you see in total?",
-    ),
-    "odd": (
-        "Which object is the odd one out?",
-        "What does not belong with the others?",
-        "Which one is different from the rest?",
-        "Name the odd one out.",
-    ),
-    "ground": (
-        "What colour is the background?",
-        "What is the colour of the ground?",
-        "Which colour is behind the objects?",
-        "Name the background colour.",
-    ),
-    "kind": (
-        "Which {s} is in the picture?",
-        "What {s} do you see?",
-        "Name the {s} in the image.",
-    ),
-}
-
-_POLITE = ("please", "now", "quickly", "look and tell me", "in a few words", "just briefly", "for me", "if you can")
-_FILLERS = (
-    "well ok hey so then also first next could would you kindly help I want to know my friend asks a question about "
-    "this photo here carefully exact exactly answer show give find locate point mark draw say tell where what"
-).split()
-_SUPERCATEGORIES = {
-    "animal": "animal",
-    "vehicle": "vehicle",
-    "food": "food",
-    "furniture": "piece of furniture",
-    "electronic": "electronic device",
-}
 _NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight")
 
 
@@ -161,22 +60,9 @@ def ask(kind: str, scene: Scene, rng: random.Random, stray: bool = True) -> Ques
     if made is None:
         return None
     fields, answer, expected = made
-    template = rng.choice(TEMPLATES[kind] if kind != "relation" else TEMPLATES[fields["axis"]])
-    text = template.format(**{key: value for key, value in fields.items() if key != "axis"})
-    return Question(kind, _vary(text, rng, stray), answer, expected)
-
-
-def _vary(text: str, rng: random.Random, stray: bool) -> str:
-    """A human's habits: a polite word, no capital, no question mark, a stray word before."""
-    if rng.random() < 0.15:
-        text = f"{rng.choice(_POLITE)}, {text[0].lower()}{text[1:]}"
-    if stray and rng.random() < 0.1:
-        text = " ".join(rng.sample(_FILLERS, rng.randint(1, 3))) + " " + text
-    if rng.random() < 0.2:
-        text = text.lower()
-    if rng.random() < 0.15:
-        text = text.rstrip("?.")
-    return text
+    template = rng.choice(TEMPLATES[fields.pop("template", kind)])
+    text = template.format(**fields)
+    return Question(kind, vary(text, rng, stray), answer, expected)
 
 
 Made = tuple[dict[str, str], str, str] | None
@@ -195,6 +81,17 @@ def nearest(thing: SceneObject, scene: Scene) -> SceneObject | None:
     if not ranked or (len(ranked) > 1 and ranked[1][0] - ranked[0][0] < MARGIN):
         return None
     return scene.objects[ranked[0][1]]
+
+
+def rank(thing: SceneObject, scene: Scene, axis: int, from_end: bool) -> int | None:
+    """How many objects come before this one along an axis (0: x, 1: y), counted from its start or its end.
+
+    None where the centre of another lies within MARGIN pixels of its own on that axis."""
+    mine = thing.center[axis]
+    others = [other.center[axis] for other in scene.objects if other is not thing]
+    if any(abs(place - mine) < MARGIN for place in others):
+        return None
+    return sum((place > mine) if from_end else (place < mine) for place in others)
 
 
 def _distance(a: SceneObject, b: SceneObject) -> float:
@@ -291,7 +188,7 @@ def _relation(scene: Scene, rng: random.Random) -> Made:
     if not pairs:
         return None
     a, b, axis, answer = rng.choice(pairs)
-    return {"x": a.category, "y": b.category, "axis": axis}, answer, answer
+    return {"x": a.category, "y": b.category, "template": axis}, answer, answer
 
 
 def _count(scene: Scene, rng: random.Random) -> Made:
@@ -312,11 +209,30 @@ def _ground(scene: Scene, rng: random.Random) -> Made:
 
 def _kind(scene: Scene, rng: random.Random) -> Made:
     counts = Counter(o.supercategory for o in scene.objects)
-    things = [o for o in scene.objects if counts[o.supercategory] == 1 and o.supercategory in _SUPERCATEGORIES]
+    things = [o for o in scene.objects if counts[o.supercategory] == 1 and o.supercategory in refer.GROUPS]
     if not things:
         return None
     thing = rng.choice(things)
-    return {"s": _SUPERCATEGORIES[thing.supercategory]}, phrase(thing), phrase(thing)
+    return {"s": refer.GROUPS[thing.supercategory]}, phrase(thing), phrase(thing)
+
+
+def _which(scene: Scene, rng: random.Random) -> Made:
+    """What a referring expression means: named where it does not say the category, described where it does."""
+    kind = rng.choices(tuple(_WHICH), tuple(_WHICH.values()))[0]
+    expression = refer.propose(kind, rng.randrange(len(scene.objects)), scene, rng)
+    if expression is None:
+        return None
+    (index,) = refer.refers(expression, scene)
+    thing = scene.objects[index]
+    if expression.head != thing.category:
+        answer = phrase(thing)
+        return {"e": refer.phrase(expression, rng), "template": "which"}, answer, answer
+    known = {"size": expression.size, "place": expression.place}
+    asked = rng.choice([key for key, value in known.items() if not value])
+    if asked == "place" and thing.place_margin < MARGIN:
+        return None
+    answer = thing.size if asked == "size" else f"the {thing.place}"
+    return {"x": refer.phrase(expression, rng), "template": asked}, answer, answer
 
 
 _MAKERS: dict[str, Callable[[Scene, random.Random], Made]] = {
@@ -332,6 +248,7 @@ _MAKERS: dict[str, Callable[[Scene, random.Random], Made]] = {
     "odd": _odd,
     "ground": _ground,
     "kind": _kind,
+    "which": _which,
 }
 KINDS = tuple(_MAKERS)
 #: How often each kind is asked in pretraining, relative to the others.
@@ -348,7 +265,10 @@ WEIGHTS = {
     "odd": 0.8,
     "ground": 0.2,
     "kind": 0.8,
+    "which": 3.0,
 }
+#: By what kinds of referring expression `which` asks, relative to each other.
+_WHICH = {"order": 3.0, "relation": 3.0, "size": 1.0, "place": 1.0}
 
 
 def drill(rng: random.Random) -> Question:

@@ -12,17 +12,30 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lynx_cl.base.nano.labels import OUTLINE, Codebook, PatchLabels, patch_labels
+from lynx_cl.base.nano.labels import OUTLINE, STRIPS, Codebook, PatchLabels, patch_labels
 from lynx_cl.base.nano.model import GRID, HIDDEN
 from lynx_cl.base.nano.packing import IGNORE, pack_rows
 from lynx_cl.base.nano.questions import Question, drill, questions
-from lynx_cl.data.scenes import Scene, make_scene
+from lynx_cl.data.scenes import SIDE, Scene, make_scene
 
 if TYPE_CHECKING:
     from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
 #: Weight of each dense label in the tower's loss.
-LABEL_WEIGHTS = {"category": 2.0, "size": 0.5, "row": 0.5, "column": 0.5, "neighbour": 0.7, "count": 0.3, "ground": 0.2}
+LABEL_WEIGHTS = {
+    "category": 2.0,
+    "size": 0.5,
+    "row": 0.5,
+    "column": 0.5,
+    "neighbour": 0.7,
+    "count": 0.3,
+    "ground": 0.2,
+    "from_left": 0.2,
+    "from_right": 0.2,
+    "from_top": 0.2,
+    "from_bottom": 0.2,
+}
+OUTLINE_WEIGHT, MARGINS_WEIGHT = 1.0, 6.0
 _SHARPNESS = 10.0  # logits are this times the dot product with the codebook's rows
 
 
@@ -94,17 +107,20 @@ def tower_loss(seen: Tensor, labels: PatchLabels, codebook: Codebook, outline: n
             logits.flatten(0, 1), getattr(labels, name).flatten(), ignore_index=IGNORE
         )
     thing = labels.size >= 0
-    drawn = outline(seen[thing])
-    total = total + 2.0 * F.binary_cross_entropy_with_logits(drawn, labels.outline[thing])
+    drawn, margins = outline(seen[thing]).split((OUTLINE * OUTLINE, 4 * STRIPS), -1)
+    total = total + OUTLINE_WEIGHT * F.binary_cross_entropy_with_logits(drawn, labels.outline[thing])
+    total = total + MARGINS_WEIGHT * F.binary_cross_entropy_with_logits(margins, labels.margins[thing])
     ideal = codebook.ideal(labels)
     total = total + 1.0 - F.cosine_similarity(seen[..., 1:], ideal[..., 1:], dim=-1).mean()
     with torch.no_grad():
         right = {}
-        for name in ("category", "size", "row", "column", "neighbour", "count"):
+        for name in ("category", "size", "row", "column", "neighbour", "count", "from_left", "from_bottom"):
             index = getattr(labels, name)
             keep = thing & (index >= 0)
             right[name] = ((seen @ codebook.tables[name].T).argmax(-1) == index)[keep].float().mean().item()
         right["outline"] = ((drawn > 0) == (labels.outline[thing] > 0.5)).float().mean().item()
+        sizes = (margins.sigmoid() - labels.margins[thing]).unflatten(-1, (4, STRIPS)).sum(-1)
+        right["edge_error"] = (sizes.abs().mean() * SIDE / STRIPS).item()  # pixels
     return total, right
 
 
@@ -157,5 +173,5 @@ def decoder_loss(
 
 
 def outline_head() -> nn.Linear:
-    """Reads an outline off a visual token; used in pretraining only."""
-    return nn.Linear(HIDDEN, OUTLINE * OUTLINE)
+    """Reads the outline and the margins off a visual token; used in pretraining only."""
+    return nn.Linear(HIDDEN, OUTLINE * OUTLINE + 4 * STRIPS)
