@@ -35,6 +35,7 @@ DISK = {
     errno.EROFS: "the filesystem is read-only; name another folder with --home",
     errno.EACCES: "permission denied; change it, or name another folder with --home",
     errno.ENOTDIR: "a file stands where a folder must be; name another one",
+    errno.EFBIG: "a file would be larger than this process may write; raise 'ulimit -f'",
     errno.EPERM: "not permitted; change it, or name another folder with --home",
 }
 FULL_DISK = ("No space left on device", "database or disk is full")  # as libraries that wrap the system's error say it

@@ -25,6 +25,7 @@ from lynx_cl.continual.measure import TaskUnderTest, main_scores, measure, routi
 from lynx_cl.continual.outcome import Outcome, draw, growth_facts, log_outcome, task_facts
 from lynx_cl.continual.plan import Plan
 from lynx_cl.continual.scores import grounding_test
+from lynx_cl.registry.faults import fault_point
 from lynx_cl.registry.snapshot import BASE_TASK, AddRecord, Snapshot, TaskManifest
 from lynx_cl.registry.store import now
 from lynx_cl.router.embedders import TextEmbedder
@@ -49,6 +50,11 @@ def add_task(
     the registry is then as it was.
     """
     started = time.monotonic()
+
+    def on_task(name: str) -> None:
+        say(f"measure: {name}")
+        fault_point("add.measure")
+
     base, known, head = load(plan, say)
     taps = find_taps(base.model, plan.config.taps.every, plan.base_card.taps)
     bank = build_bank(plan.kind, taps, base.model, plan.config.bank.get(plan.kind, {}), plan.config.train.seed)
@@ -72,7 +78,7 @@ def add_task(
             Router.solve(statistics, TextEmbedder(), None),
             tested,
             batch_size=plan.config.evaluation.batch_size,
-            on_task=lambda name: say(f"measure: {name}"),
+            on_task=on_task,
         )
         after = probe_digests(base, attachment)
     check_retention(before, after)
@@ -94,6 +100,7 @@ def add_task(
         figures = draw(Path(scratch), plan, stages, tested, measured)
         log_outcome(run, stages, measured, growths, result, figures)
         say("commit")
+        fault_point("add.commit")
         data = bank_bytes(bank)
         record = AddRecord(
             created=now(),

@@ -8,10 +8,10 @@ from typing import Any
 
 from lynx_cl.base.card import find_base
 from lynx_cl.base.load import load_base
-from lynx_cl.continual.outcome import task_facts
 from lynx_cl.continual.history import Stage, forgetting, stages_of
 from lynx_cl.continual.learned import learned, tests
 from lynx_cl.continual.measure import main_scores, measure, routing
+from lynx_cl.continual.outcome import task_facts
 from lynx_cl.registry.store import Registry
 from lynx_cl.router.stored import load_router
 

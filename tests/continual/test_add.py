@@ -9,43 +9,13 @@ import sqlite3
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from lynx_cl.data.scenes import make_scene
 from lynx_cl.registry import Registry
 from lynx_cl.registry.verify import verify
-
-SHORT = [
-    "train.steps=4",
-    "train.val_every=2",
-    "data.limit=12",
-    "evaluation.examples=12",
-    "evaluation.understanding=24",
-    "pictures_per_batch=4",
-]
-
-
-ROOT = Path(__file__).resolve().parents[2]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
-
-
-def lynx(*arguments: str, home: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "lynx_cl", *arguments, "--home", str(home)],
-        capture_output=True,
-        text=True,
-        cwd=home.parent,
-        env=ENVIRONMENT,
-    )
-    if check:
-        assert done.returncode == 0, done.stderr
-    return done
-
-
-def add(home: Path, *more: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    return lynx("add-task", "grounding", "--data", "scout", "--json", *more, *SHORT, home=home, check=check)
+from tests.continual.process import ENVIRONMENT, SHORT, add, lynx
 
 
 @pytest.fixture(scope="module")

@@ -138,7 +138,7 @@ def metaspace_processor():
     raw = Tokenizer(models.BPE(unk_token="<unk>"))
     raw.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=["<unk>", "<pad>", "<s>", "</s>", "<image>"])
-    raw.train_from_iterator(["USER: find the dog ASSISTANT: left 12 top 34 right 50 bottom 99" * 3] * 9, trainer)
+    raw.train_from_iterator(["USER: find the dog ASSISTANT: left 12 top 34 right 50 bottom 99 678 "] * 27, trainer)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=raw,
         unk_token="<unk>",

@@ -52,7 +52,7 @@ class Stage:
 RECIPE = (
     Stage("tower", steps=6500, pictures=32, turns=0, rate=1.2e-3),
     Stage("decoder", steps=1500, pictures=16, turns=8, rate=1e-3, floor=0.5, first_scene=10_000_000),
-    Stage("joint", steps=1500, pictures=16, turns=9, rate=1e-3, tower_rate=0.3, floor=0.6, first_scene=20_000_000),
+    Stage("joint", steps=1000, pictures=16, turns=9, rate=1e-3, tower_rate=0.3, floor=0.6, first_scene=20_000_000),
     Stage("sparse", steps=900, pictures=16, turns=9, rate=6e-4, tower_rate=0.3, floor=0.03, first_scene=30_000_000),
 )
 WORD_RATE = 0.1  # of the decoder's rate: words must stay near the patches that were aligned with them
