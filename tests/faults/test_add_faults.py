@@ -13,7 +13,7 @@ from lynx_cl.registry.verify import verify
 from tests.continual.process import add
 
 
-@pytest.mark.parametrize("point", ["add.measure:2", "add.commit", "add.objects", "snapshot.renamed:2", "head.synced:2"])
+@pytest.mark.parametrize("point", ["add.measure:2", "add.commit", "head.synced:2"])
 def test_killed_after_training_it_goes_on_where_it_was(tmp_path: Path, point: str) -> None:
     home = tmp_path / "home"
     done = add(home, check=False, fault=point)
