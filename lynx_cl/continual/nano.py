@@ -16,7 +16,7 @@ from lynx_cl.router.statistics import fit_task
 from lynx_cl.router.stored import FILE
 
 PROMPTS = 600
-QUESTIONS = 1800
+QUESTIONS = 1950
 
 
 def finish(folder: Path, say: Callable[[str], None]) -> dict[str, float]:

@@ -21,13 +21,14 @@ description: >-
   one with 4 experts, top-2). Pretrained on image understanding of drawn scenes alone; it has never seen a coordinate.
 pretraining: >-
   lynx-cl base pretrain nano. Four stages: the tower on dense labels of its patches (category, size, place in thirds,
-  nearest neighbour, number of things, outline) in the space of the word embeddings; the decoder on ideal patches; both
-  together on pictures, many questions each; then upcycled into experts. Pictures: split `pretrain` of scenes.
+  ranks from the sides, nearest neighbour, number of things, outline and the margins around it) in the space of the word
+  embeddings; the decoder on ideal patches; both together on pictures, many questions each; then upcycled into experts.
+  Pictures: split `pretrain` of scenes. Its log is pretraining.jsonl.
 """
 
 
-def export(nano: Nano, folder: Path) -> None:
-    """Saves the model so that transformers alone can load it and generate.
+def export(nano: Nano, folder: Path, log: str) -> None:
+    """Saves the model so that transformers alone can load it and generate, and the log of its training beside it.
 
     Boxes of other pictures map back linearly, since the processor stretches every picture to 96 x 96 pixels.
     """
@@ -58,3 +59,4 @@ def export(nano: Nano, folder: Path) -> None:
     )
     processor.save_pretrained(folder)
     (folder / "base.yaml").write_text(CARD)
+    (folder / "pretraining.jsonl").write_text(log)

@@ -271,6 +271,7 @@ def pretrain(
         if stage.name == "sparse":
             from lynx_cl.base.nano.export import export
 
-            export(nano, folder / "base")
+            logs = [folder / f"{stage.name}.jsonl" for stage in RECIPE]
+            export(nano, folder / "base", "".join(path.read_text() for path in logs if path.exists()))
             return folder / "base"
     return None
