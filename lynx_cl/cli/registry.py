@@ -96,7 +96,7 @@ def verify_registry(home: HomeOption = None, as_json: JsonOption = False) -> Non
 
 def _facts(registry: Registry, version: TaskVersion) -> dict[str, Any]:
     manifest, record = version.manifest, version.record
-    entry = registry.head().tasks[version.task]
+    entry = registry.entries()[version.task]
     return {
         "task": version.task,
         "version": version.version,
