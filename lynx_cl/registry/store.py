@@ -274,7 +274,7 @@ class Registry:
         if entry is not None and not update:
             raise LynxError(
                 f"task {manifest.task!r} is in {self.path} already, as version {entry.current}; "
-                "--update adds a new version of it"
+                "updating it adds a version"
             )
 
     def _stored(self, model: type[Model], digest: str) -> Model:

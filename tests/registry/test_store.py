@@ -89,7 +89,7 @@ def test_update_adds_a_version_and_keeps_the_old_one(tmp_path: Path) -> None:
 def test_what_is_refused_changes_nothing(tmp_path: Path) -> None:
     registry = made(tmp_path, "grounding")
     head = registry.head_digest()
-    with pytest.raises(LynxError, match="already, as version 1; --update"):
+    with pytest.raises(LynxError, match="already, as version 1; updating"):
         registry.add(manifest(), files())
     with pytest.raises(LynxError, match="fit the base nano .bbbbbbbbbbbb., not that of cells .cccccccccccc."):
         registry.add(manifest("cells", base=OTHER_BASE), files())
