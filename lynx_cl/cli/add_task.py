@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,17 +12,44 @@ from lynx_cl.cli.options import HomeOption, JsonOption
 from lynx_cl.cli.output import note, percent, print_facts, print_json, print_table
 from lynx_cl.home import resolve_home
 
+if TYPE_CHECKING:
+    from lynx_cl.continual.plan import Plan
+
+
+BankOption = Annotated[str | None, typer.Option("--bank", help="The bank's kind: twin (default) or lora.")]
+DataOption = Annotated[str | None, typer.Option("--data", help="scout, scenes, voc:FOLDER, coco:FOLDER.")]
+SettingsArgument = Annotated[list[str] | None, typer.Argument(help="Settings as key=value, e.g. train.steps=600.")]
+BaseOption = Annotated[str, typer.Option("--base", help="A base's name, folder or hub name.")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="A YAML file of settings.")]
+MinutesOption = Annotated[float | None, typer.Option("--max-minutes", help="Time limit of the training.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of bank and training.")]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of this task.")]
+DryOption = Annotated[bool, typer.Option("--dry-run", help="Train and measure, commit nothing.")]
+ForgettingOption = Annotated[
+    float | None, typer.Option("--max-forgetting", help="Refuse if an earlier task loses more points, task-blind.")
+]
+GrowthOption = Annotated[
+    float | None, typer.Option("--max-growth", help="Refuse a bank above so many percent of the base.")
+]
+TotalOption = Annotated[
+    float | None, typer.Option("--max-total-growth", help="Refuse if all banks exceed this percent of the base.")
+]
+
 
 def command(
     task: Annotated[str, typer.Argument(help="A task's name, or the path of a task folder.")],
-    settings: Annotated[list[str] | None, typer.Argument(help="Settings as key=value, e.g. train.steps=600.")] = None,
-    data: Annotated[str | None, typer.Option("--data", help="scout, scenes, voc:FOLDER, coco:FOLDER.")] = None,
-    bank: Annotated[str, typer.Option("--bank", help="The bank's kind: twin or lora.")] = "twin",
-    base: Annotated[str, typer.Option("--base", help="A base's name, folder or hub name.")] = "nano",
-    config: Annotated[Path | None, typer.Option("--config", help="A YAML file of settings.")] = None,
-    max_minutes: Annotated[float | None, typer.Option("--max-minutes", help="Time limit of the training.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Seed of bank and training.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of this task.")] = False,
+    settings: SettingsArgument = None,
+    data: DataOption = None,
+    bank: BankOption = None,
+    base: BaseOption = "nano",
+    config: ConfigOption = None,
+    max_minutes: MinutesOption = None,
+    seed: SeedOption = None,
+    resume: ResumeOption = False,
+    dry_run: DryOption = False,
+    max_forgetting: ForgettingOption = None,
+    max_growth: GrowthOption = None,
+    max_total_growth: TotalOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -32,21 +59,37 @@ def command(
 
     Ctrl-C or a kill leaves the registry as it was; --resume goes on from the last checkpoint.
     """
+    from lynx_cl.continual.gates import Gates
     from lynx_cl.continual.plan import make_plan
 
-    given = list(settings or [])
-    if max_minutes is not None:
-        given.append(f"train.max_minutes={max_minutes}")
-    if seed is not None:
-        given.append(f"train.seed={seed}")
     plan = make_plan(
-        resolve_home(home), task, data=data, base=base, kind=bank, overrides=given, file=config, command="add-task"
+        resolve_home(home),
+        task,
+        data=data,
+        base=base,
+        kind=bank,
+        overrides=given(settings, max_minutes, seed),
+        file=config,
+        gates=Gates(max_forgetting, max_growth, max_total_growth),
     )
+    carry_out(plan, resume=resume, dry_run=dry_run, as_json=as_json)
+
+
+def given(settings: list[str] | None, max_minutes: float | None, seed: int | None) -> list[str]:
+    """The settings of a command line, those that have an option of their own among them."""
+    own = {"train.max_minutes": max_minutes, "train.seed": seed}
+    return [*(settings or []), *(f"{key}={value}" for key, value in own.items() if value is not None)]
+
+
+def carry_out(plan: Plan, *, resume: bool, dry_run: bool, as_json: bool) -> None:
+    """Does what a plan says, in an MLflow run of its own, and prints what came of it."""
     from lynx_cl.continual.add import add_task
     from lynx_cl.tracking.mlflow import AddRun
 
-    with AddRun(plan.home, f"add {plan.card.name}", {"task": plan.card.name, "bank": plan.kind}) as run:
-        outcome = add_task(plan, run, note, resume=resume, progress=sys.stderr.isatty())
+    name = f"{plan.command.removesuffix('-task')} {plan.card.name}"
+    tags = {"task": plan.card.name, "bank": plan.kind, "dry_run": str(dry_run).lower()}
+    with AddRun(plan.home, name, tags) as run:
+        outcome = add_task(plan, run, note, resume=resume, progress=sys.stderr.isatty(), dry_run=dry_run)
     if as_json:
         print_json(outcome.facts())
         return
@@ -70,7 +113,7 @@ def command(
             "growth": f"{percent(outcome.growth['total'])} total, {percent(outcome.growth['active'])} active",
             "seconds": round(outcome.seconds, 1),
             "bank": outcome.digest,
-            "snapshot": outcome.snapshot,
+            "snapshot": outcome.snapshot or "none: a dry run commits nothing",
             "run": f"{outcome.run_id} in {plan.home.mlflow_db}",
         }
     )

@@ -21,12 +21,14 @@ from lynx_cl.errors import LynxError, UsageError
 MODULES = "lynx_cl.cli"
 COMMANDS = {  # name: what it is for; the module has the same name, and in it `app` (a group) or `command`
     "add-task": "Learn a task: grow an expert bank beside the frozen base, measure everything, commit.",
+    "update-task": "Train a new version of a task; the old one stays.",
+    "remove-task": "Take a task out: the state is then as if it had never been added.",
     "ask": "Ask about a picture; the router chooses the bank that answers.",
     "route": "Show which bank would answer a prompt, and why.",
     "evaluate": "Score every task, the forgetting, the growth and the routing.",
     "data": "Build, list and show data sets.",
     "base": "List, show and pretrain bases.",
-    "registry": "List, show and verify the tasks learned.",
+    "registry": "List, show, verify, compare, merge and roll back what was learned.",
     "doctor": "Check this installation and its home.",
 }
 DISK = {

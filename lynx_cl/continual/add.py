@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from lynx_cl.continual.measure import TaskUnderTest, main_scores, measure, routi
 from lynx_cl.continual.outcome import Outcome, draw, growth_facts, log_outcome, task_facts
 from lynx_cl.continual.plan import Plan
 from lynx_cl.continual.scores import grounding_test
+from lynx_cl.errors import LynxError
 from lynx_cl.registry.faults import fault_point
 from lynx_cl.registry.snapshot import BASE_TASK, AddRecord, Snapshot, TaskManifest
 from lynx_cl.registry.store import now
@@ -56,13 +58,19 @@ def add_task(
         fault_point("add.measure")
 
     base, known, head = load(plan, say)
+    old = known.versions.get(plan.card.name)
     taps = find_taps(base.model, plan.config.taps.every, plan.base_card.taps)
     bank = build_bank(plan.kind, taps, base.model, plan.config.bank.get(plan.kind, {}), plan.config.train.seed)
+    if old is not None and not plan.anew:
+        bank.load_state_dict(known.banks[old.task].state_dict())
+    known = known.without(plan.card.name)
     grown = growth(bank, base.model)
+    growths = growth_facts(known, plan.card.name, grown)
     say(
         f"bank: {plan.kind} on {len(taps)} taps, {grown.parameters:,} parameters: "
         f"{100 * grown.total:.1f} % of the base, {100 * grown.active:.1f} % active"
     )
+    plan.gates.check_growth(plan.card.name, growths)
     run.log_params(_params(plan, base, bank))
     statistics = router_statistics(plan, say)
     tested = all_tests(plan, base, known)
@@ -84,7 +92,6 @@ def add_task(
     check_retention(before, after)
     stage = Stage(plan.card.name, alone, main_scores(measured, "blind"), main_scores(measured, "aware"))
     stages = (*stages_of(plan.registry), stage)
-    growths = growth_facts(known, plan.card.name, grown)
     proof = certificate(
         logits_before=before,
         logits_after=after,
@@ -99,6 +106,16 @@ def add_task(
     with tempfile.TemporaryDirectory() as scratch:
         figures = draw(Path(scratch), plan, stages, tested, measured)
         log_outcome(run, stages, measured, growths, result, figures)
+        routed = {name: m.routed for name, m in measured.items()}
+        try:
+            plan.gates.check_forgetting(plan.card.name, forgetting(stages)["tasks"], routed)
+        except LynxError:
+            shutil.rmtree(plan.run_dir, ignore_errors=True)
+            raise
+        outcome = Outcome(plan.card.name, measured, stages, growths, result, run.run_id, 0.0, result.bank_digest, None)
+        if dry_run:
+            shutil.rmtree(plan.run_dir, ignore_errors=True)
+            return replace(outcome, seconds=time.monotonic() - started)
         say("commit")
         fault_point("add.commit")
         data = bank_bytes(bank)
@@ -113,9 +130,8 @@ def add_task(
         own = next(s for s in statistics if s.task == plan.card.name)
         snapshot = commit(plan, base, bank, grown, result, record, data, own, proof, figures, head)
     shutil.rmtree(plan.run_dir, ignore_errors=True)
-    seconds = time.monotonic() - started
     digest = plan.registry.task(plan.card.name).bank
-    return Outcome(plan.card.name, measured, stages, growths, result, run.run_id, seconds, digest, snapshot.digest)
+    return replace(outcome, seconds=time.monotonic() - started, digest=digest, snapshot=snapshot.digest)
 
 
 def load(plan: Plan, say: Say) -> tuple[Base, Learned, str | None]:
@@ -136,8 +152,9 @@ def router_statistics(plan: Plan, say: Say) -> list[TaskStatistics]:
         prompts.append(example.prompt)
         if len(prompts) >= plan.config.router.prompts:
             break
-    folder = _folder(plan)
-    return [*stored_statistics(plan.registry, folder), fit_task(plan.card.name, prompts, TextEmbedder())]
+    stored = stored_statistics(plan.registry, _folder(plan))
+    others = [statistics for statistics in stored if statistics.task != plan.card.name]
+    return [*others, fit_task(plan.card.name, prompts, TextEmbedder())]
 
 
 def all_tests(plan: Plan, base: Base, known: Learned) -> list[TaskUnderTest]:
@@ -220,6 +237,7 @@ def commit(
         {"bank": data, "router": statistics.to_bytes()},
         record,
         record_files={"certificate": proof, **{path.stem: path.read_bytes() for path in figures}},
+        update=plan.update,
         command=plan.command,
         expect=head,
     )

@@ -47,7 +47,7 @@ def stages_of(registry: Registry) -> list[Stage]:
     present = set(registry.tasks())
     for entry in registry.log() if registry.exists() else []:
         if entry.command in ADDS and entry.task in present:
-            version = registry.snapshot(entry.snapshot).tasks[entry.task].current
+            version = registry.entries(registry.snapshot(entry.snapshot))[entry.task].current
             stage = stage_of(entry.task, registry.task(f"{entry.task}@{version}").record)
             if stage is not None:
                 stages.append(stage)

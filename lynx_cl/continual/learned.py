@@ -28,6 +28,13 @@ class Learned:
     versions: dict[str, TaskVersion]
     banks: dict[str, Bank]
 
+    def without(self, task: str) -> Learned:
+        """The other tasks."""
+        return Learned(
+            {name: version for name, version in self.versions.items() if name != task},
+            {name: bank for name, bank in self.banks.items() if name != task},
+        )
+
     @contextmanager
     def attached(self, base: Base) -> Iterator[Attachment]:
         """The base with every bank at its taps."""

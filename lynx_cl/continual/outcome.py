@@ -21,7 +21,7 @@ SAMPLES = 8  # answers on the sheet of samples
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an add did; `digest` is that of the bank's bytes, `snapshot` the registry's new head."""
+    """What an add did; `digest` is that of the bank's bytes, `snapshot` the new head, None in a dry run."""
 
     task: str
     measured: dict[str, TaskMeasurement]
@@ -31,7 +31,7 @@ class Outcome:
     run_id: str
     seconds: float
     digest: str
-    snapshot: str
+    snapshot: str | None
 
     def facts(self) -> dict[str, Any]:
         """What `add-task --json` prints."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lynx_cl.base.card import BaseCard, find_base, read_card
 from lynx_cl.continual.config import AddConfig, read_config
+from lynx_cl.continual.gates import Gates
 from lynx_cl.data.sources import DataSource, open_source
 from lynx_cl.errors import LynxError, UsageError
 from lynx_cl.home import Home
@@ -17,6 +18,9 @@ from lynx_cl.tasks import TaskCard, load_card
 
 if TYPE_CHECKING:
     from lynx_cl.data.grammar import BoxGrammar
+
+
+DEFAULT_KIND = "twin"
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,9 @@ class Plan:
     kind: str
     config: AddConfig
     command: str
+    update: bool = False
+    anew: bool = False
+    gates: Gates = Gates()
 
     @property
     def grammar(self) -> BoxGrammar:
@@ -51,35 +58,65 @@ def make_plan(
     *,
     data: str | None,
     base: str,
-    kind: str,
+    kind: str | None,
     overrides: Sequence[str] = (),
     file: Path | None = None,
-    command: str = "add-task",
+    update: bool = False,
+    anew: bool = False,
+    gates: Gates | None = None,
 ) -> Plan:
     """Resolves names and checks settings, data and home.
+
+    With `update` the task must be in the registry: its next version is planned, on the data and with the kind of bank
+    that the present one has unless told otherwise, from its weights unless `anew`.
 
     Raises UsageError for an unknown task, source, base, bank kind or setting, and LynxError for data that is broken, a
     task that is there already, and a home that cannot be written.
     """
     config = read_config(overrides, file)
     card = load_card(task, home)
+    registry = Registry(home.registry)
+    if not update and card.name in registry.tasks():
+        raise LynxError(
+            f"task '{card.name}' is in {registry.path} already; 'lynx-cl update-task {card.name}' trains a new version"
+        )
+    if update:
+        present = registry.task(card.name)
+        kind, data = kind or present.manifest.kind, data or present.record.source
+        if not anew and kind != present.manifest.kind:
+            raise UsageError(
+                f"task '{card.name}' has a {present.manifest.kind} bank; a {kind} bank cannot start from it: add --anew"
+            )
+        if not anew:
+            config = config.model_copy(update={"bank": {**config.bank, kind: dict(present.manifest.bank_config)}})
+    kind = kind or DEFAULT_KIND
     _check_kind(kind, config)
     spec = data or card.source
     if spec is None:
         raise UsageError(f"task '{card.name}' names no data source of its own; give one with --data")
     place = find_base(base)
     base_card = read_card(place) if isinstance(place, Path) else BaseCard(name=str(place))
-    registry = Registry(home.registry)
-    if card.name in registry.tasks():
-        raise LynxError(
-            f"task '{card.name}' is in {registry.path} already; give the new one another name, or another --home"
-        )
     name, colon, folder = spec.partition(":")
     if colon:
         spec = f"{name}:{Path(folder).expanduser().absolute()}"
     source = open_source(spec, card, seed=config.data.seed, limit=config.data.limit, base_grammar=base_card.grammar)
     home.ensure_writable()
-    return Plan(home, registry, card, spec, source, base, base_card, kind, config, command)
+    command = "update-task" if update else "add-task"
+    return Plan(
+        home,
+        registry,
+        card,
+        spec,
+        source,
+        base,
+        base_card,
+        kind,
+        config,
+        command,
+        update=update,
+        anew=anew,
+        gates=gates or Gates(),
+    )
 
 
 def _check_kind(kind: str, config: AddConfig) -> None:

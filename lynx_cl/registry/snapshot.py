@@ -24,7 +24,7 @@ BASE_TASK = "base"  # the router's name for the base itself, which no bank may t
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-class _Stored(BaseModel):
+class Stored(BaseModel):
     """Immutable, strict about its keys, and stored as canonical JSON."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,7 +43,7 @@ class _Stored(BaseModel):
         return sha256(self.to_bytes())
 
 
-class TaskManifest(_Stored):
+class TaskManifest(Stored):
     """What one version of a task is.
 
     `base` is the fingerprint of the only base the bank fits. `growth_total` and `growth_active` are fractions of the
@@ -72,7 +72,7 @@ class TaskManifest(_Stored):
         return self
 
 
-class AddRecord(_Stored):
+class AddRecord(Stored):
     """How a task version came to be.
 
     `created` is UTC in ISO 8601, `seconds` the time from start to commit, `run_id` the MLflow run, `source` the
@@ -90,7 +90,7 @@ class AddRecord(_Stored):
     files: dict[str, Digest] = {}
 
 
-class BaseRef(_Stored):
+class BaseRef(Stored):
     """The base of a registry; `files` are objects that belong to it, as the `router` statistics of its own requests."""
 
     name: str
@@ -98,14 +98,34 @@ class BaseRef(_Stored):
     files: dict[str, Digest] = {}
 
 
-class Version(_Stored):
-    """One immutable version of a task: digests of its manifest and of its record."""
+class Version(Stored):
+    """One immutable version of a task: digests of its manifest and of its record, and of both what a list shows."""
 
     manifest: Digest
     record: Digest
+    kind: str
+    parameters: Annotated[int, Field(ge=0)]
+    growth_total: Fraction
+    growth_active: Fraction
+    bank: Digest
+    created: str
+
+    @classmethod
+    def of(cls, manifest: TaskManifest, record: AddRecord) -> Version:
+        """The version that a manifest and a record make."""
+        return cls(
+            manifest=manifest.digest,
+            record=record.digest,
+            kind=manifest.kind,
+            parameters=manifest.parameters,
+            growth_total=manifest.growth_total,
+            growth_active=manifest.growth_active,
+            bank=manifest.files["bank"],
+            created=record.created,
+        )
 
 
-class TaskEntry(_Stored):
+class TaskEntry(Stored):
     """A task's versions by number, and the one that answers requests."""
 
     current: int
@@ -117,17 +137,30 @@ class TaskEntry(_Stored):
             raise ValueError(f"the current version {self.current} is not among {sorted(self.versions)}")
         return self
 
+    def state_facts(self) -> dict[str, Any]:
+        """What of it the state digest covers: which version is which and which one answers, not how they came."""
+        versions = {str(number): version.manifest for number, version in self.versions.items()}
+        return {"current": self.current, "versions": versions}
 
-class Snapshot(_Stored):
+
+class NodeRef(Stored):
+    """A node of the task tree: the object it is, the digest of the state below it, and how many tasks that has."""
+
+    node: Digest
+    state: Digest
+    count: Annotated[int, Field(ge=1)]
+
+
+class Snapshot(Stored):
     """One immutable state of a registry, and the change that led to it.
 
-    `parent` is the digest of the snapshot before (none for the first), `time` UTC in ISO 8601, `command` and `task`
-    what was done by `who`, `certificate` the object that proves it.
+    `tasks` is the root of their tree (see tree.py), `parent` the digest of the snapshot before (none for the first),
+    `time` UTC in ISO 8601, `command` and `task` what was done by `who`, `certificate` the object that proves it.
     """
 
     format: Literal[1] = 1
     base: BaseRef
-    tasks: dict[TaskName, TaskEntry] = {}
+    tasks: NodeRef | None = None
     router: dict[str, JsonValue] = {}
     certificate: Digest | None = None
     parent: Digest | None = None
@@ -139,12 +172,6 @@ class Snapshot(_Stored):
     @cached_property
     def state(self) -> str:
         """Digest of what the registry holds, whatever the order, the time and the history it came by."""
-        tasks: dict[str, Any] = {
-            name: {
-                "current": entry.current,
-                "versions": {str(number): version.manifest for number, version in entry.versions.items()},
-            }
-            for name, entry in self.tasks.items()
-        }
         base = {"fingerprint": self.base.fingerprint, "files": self.base.files}
+        tasks = self.tasks.state if self.tasks is not None else None
         return sha256(canonical({"format": self.format, "base": base, "tasks": tasks, "router": self.router}))

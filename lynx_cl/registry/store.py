@@ -6,6 +6,7 @@ On disk, below one folder:
     snapshots/<digest>.json     immutable states
     head                        the digest of the current snapshot, replaced atomically
     log                         one line a commit
+    beginning                   the oldest snapshot that was kept, once a collection has removed older ones
     lock, tmp/                  held while the head is compared and swapped; files not yet complete
 
 Objects reach the disk before the snapshot that names them, the snapshot before the log's line, that before the head. A
@@ -15,7 +16,7 @@ crash anywhere leaves the old head or the new one, and at worst files that nothi
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +30,8 @@ from lynx_cl.registry.canonical import sha256
 from lynx_cl.registry.durable import make_folder, write_whole
 from lynx_cl.registry.objects import ObjectStore
 from lynx_cl.registry.snapshot import DIGEST, AddRecord, BaseRef, Snapshot, TaskEntry, TaskManifest, Version
-from lynx_cl.registry.views import Row, Stored, TaskVersion, parse, row
+from lynx_cl.registry.tree import TaskMap
+from lynx_cl.registry.views import Model, Row, TaskVersion, parse, row
 
 LOCK_SECONDS = 60.0
 
@@ -43,6 +45,8 @@ class HeadMoved(LynxError):
 
 class Registry:
     """The registry at `path`, which need not exist yet: then it holds no task, and `init` makes it."""
+
+    BEGINNING = "beginning"
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -98,15 +102,19 @@ class Registry:
 
     def tasks(self) -> tuple[str, ...]:
         """Names of the tasks in canonical order; empty where there is no registry."""
-        return tuple(sorted(self.head().tasks)) if self.exists() else ()
+        return tuple(self.entries()) if self.exists() else ()
+
+    def entries(self, snapshot: Snapshot | None = None) -> TaskMap:
+        """The tasks of a snapshot, by default the head. Raises LynxError where there is none."""
+        return TaskMap(self.objects, (snapshot or self.head()).tasks)
 
     def task(self, address: str) -> TaskVersion:
         """The current version of `name`, or the one addressed by `name@2`. Raises UsageError for an unknown one."""
-        snapshot = self.head()
+        entries = self.entries()
         name, _, number = address.partition("@")
-        entry = snapshot.tasks.get(name)
+        entry = entries.get(name)
         if entry is None:
-            known = ", ".join(sorted(snapshot.tasks)) or "none yet"
+            known = brief(entries) or "none yet"
             raise UsageError(f"task {name!r} is not in {self.path}; known: {known}")
         version = entry.current if not number else int(number) if number.isdecimal() else 0
         if version not in entry.versions:
@@ -128,8 +136,10 @@ class Registry:
 
     def list(self) -> Rows:
         """The current version of every task, by name."""
-        base = self.head().base.name if self.exists() else ""
-        return [row(self.task(name), base) for name in self.tasks()]
+        if not self.exists():
+            return []
+        head = self.head()
+        return [row(name, entry, head.base.name) for name, entry in self.entries(head).all().items()]
 
     def log(self) -> History:
         """The commits that led to the head, the first one first."""
@@ -140,6 +150,13 @@ class Registry:
             chain.append(entries.get(digest) or log.LogEntry.of(self.snapshot(digest)))
             digest = chain[-1].parent
         return chain[::-1]
+
+    def beginning(self) -> str | None:
+        """The oldest snapshot that a collection kept, as its file says; None where all are kept."""
+        try:
+            return (self.path / self.BEGINNING).read_bytes().decode("ascii", "replace").removesuffix("\n")
+        except FileNotFoundError:
+            return None
 
     # writing
 
@@ -159,7 +176,7 @@ class Registry:
         """
         digests = {role: self.objects.put(data) for role, data in (files or {}).items()}
         base = BaseRef(name=base_name, fingerprint=base_fingerprint, files=digests)
-        with self._locked():
+        with self.locked():
             if self.exists():
                 head = self.head()
                 self.check_base(base_fingerprint, base_name, head)
@@ -198,18 +215,25 @@ class Registry:
         if "bank" not in files:
             raise ValueError("a task version needs a file of the role 'bank'")
         self._check_addable(self.head(), manifest, update)
-        kept = {role: self.objects.put(data) for role, data in (record_files or {}).items()}
+        kept = {role: sha256(data) for role, data in (record_files or {}).items()}
         record = (record or AddRecord(created=now())).but(files=kept)
-        manifest = manifest.but(files={role: self.objects.put(data) for role, data in files.items()})
-        version = Version(manifest=self.objects.put(manifest.to_bytes()), record=self.objects.put(record.to_bytes()))
+        manifest = manifest.but(files={role: sha256(data) for role, data in files.items()})
+        contents = [*(record_files or {}).values(), *files.values(), manifest.to_bytes(), record.to_bytes()]
+        for data in contents:
+            self.objects.put(data)
+        version = Version.of(manifest, record)
         faults.fault_point("add.objects")
 
         def with_task(parent: Snapshot) -> dict[str, Any]:
             self._check_addable(parent, manifest, update)
-            before = parent.tasks[manifest.task].versions if update else {}
+            for data in contents:  # a collection may have run since they were put; no other can while the lock is held
+                if not self.objects.path(sha256(data)).is_file():
+                    self.objects.put(data)
+            entries = self.entries(parent)
+            before = entries[manifest.task].versions if update else {}
             number = max(before, default=0) + 1
             entry = TaskEntry(current=number, versions={**before, number: version})
-            return {"tasks": {**parent.tasks, manifest.task: entry}, "certificate": kept.get("certificate")}
+            return {"tasks": entries.put(manifest.task, entry).root, "certificate": kept.get("certificate")}
 
         return self.commit(with_task, command=command, task=manifest.task, expect=expect)
 
@@ -226,7 +250,7 @@ class Registry:
         `change` runs under the lock on the head as it is then, and may raise to refuse; every object that it names must
         have been put before. Raises HeadMoved where `expect` is given and is not the head.
         """
-        with self._locked():
+        with self.locked():
             parent = self.head()
             if expect is not None and parent.digest != expect:
                 raise HeadMoved(f"{self.path}: another process committed meanwhile; measure again and retry")
@@ -244,19 +268,19 @@ class Registry:
 
     def _check_addable(self, snapshot: Snapshot, manifest: TaskManifest, update: bool) -> None:
         self.check_base(manifest.base, f"that of {manifest.task}", snapshot)
-        entry = snapshot.tasks.get(manifest.task)
+        entry = self.entries(snapshot).get(manifest.task)
         if entry is None and update:
             raise UsageError(f"task {manifest.task!r} is not in {self.path}, so there is nothing to update; add it")
         if entry is not None and not update:
             raise LynxError(
                 f"task {manifest.task!r} is in {self.path} already, as version {entry.current}; "
-                "--update adds a new version of it"
+                "updating it adds a version"
             )
 
-    def _stored(self, model: type[Stored], digest: str) -> Stored:
+    def _stored(self, model: type[Model], digest: str) -> Model:
         return parse(model, self.read(digest), self.objects.path(digest))
 
-    def _locked(self) -> AbstractContextManager[Any]:
+    def locked(self) -> AbstractContextManager[Any]:
         """The lock of writers. Raises LynxError when another process keeps it for LOCK_SECONDS."""
         import filelock
 
@@ -265,6 +289,17 @@ class Registry:
             return filelock.FileLock(self.path / "lock").acquire(timeout=LOCK_SECONDS)
         except filelock.Timeout as error:
             raise LynxError(f"{self.path}: locked by another process for {LOCK_SECONDS:.0f} s; try later") from error
+
+
+def brief(names: Iterable[str], most: int = 12) -> str:
+    """Names for a message, the first few of many.
+
+    >>> brief(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    listed = list(names)
+    more = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more
 
 
 def now() -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 from lynx_cl.errors import LynxError
 from lynx_cl.registry import log
 from lynx_cl.registry.canonical import sha256
-from lynx_cl.registry.snapshot import AddRecord, Snapshot, TaskManifest
+from lynx_cl.registry.reach import references
+from lynx_cl.registry.snapshot import Snapshot
 from lynx_cl.registry.store import Registry
-from lynx_cl.registry.views import parse
 
 
 @dataclass(frozen=True)
@@ -59,30 +59,10 @@ def _read_snapshots(registry: Registry) -> tuple[dict[str, Snapshot], list[Probl
 
 
 def _missing_objects(registry: Registry, snapshot: Snapshot) -> Iterator[Problem]:
-    for digest, what in _references(registry, snapshot):
+    for digest, what in references(registry, snapshot):
         path = registry.objects.path(digest)
         if not path.is_file():
             yield _problem(registry, path, f"missing: {what}")
-
-
-def _references(registry: Registry, snapshot: Snapshot) -> Iterator[tuple[str, str]]:
-    """Every object that a snapshot needs, with what it is."""
-    yield from ((digest, f"{role} of the base") for role, digest in snapshot.base.files.items())
-    if snapshot.certificate:
-        yield snapshot.certificate, f"certificate of snapshot {snapshot.digest[:12]}"
-    for name, entry in snapshot.tasks.items():
-        for number, version in entry.versions.items():
-            parts: tuple[tuple[str, str, type[TaskManifest] | type[AddRecord]], ...] = (
-                ("manifest", version.manifest, TaskManifest),
-                ("record", version.record, AddRecord),
-            )
-            for what, digest, model in parts:
-                yield digest, f"{what} of {name}@{number}"
-                try:
-                    stored = parse(model, registry.read(digest), registry.objects.path(digest))
-                except LynxError:  # told of as missing or as changed
-                    continue
-                yield from ((part, f"{role} of {name}@{number}") for role, part in stored.files.items())
 
 
 def _broken_history(registry: Registry, snapshots: dict[str, Snapshot]) -> Iterator[Problem]:
@@ -96,15 +76,21 @@ def _broken_history(registry: Registry, snapshots: dict[str, Snapshot]) -> Itera
     entries = log.read(lines)
     if digest is not None and not (registry.snapshots / f"{digest}.json").exists():
         yield _problem(registry, head, f"names the snapshot {digest[:12]}, which is missing")
+    beginning = registry.beginning()
+    kept = True
     while digest is not None:
-        if not (registry.snapshots / f"{digest}.json").exists():
+        there = (registry.snapshots / f"{digest}.json").exists()
+        if kept and not there:
             yield _problem(registry, registry.snapshots / f"{digest}.json", "missing")
         snapshot = snapshots.get(digest)
         entry = entries.get(digest)
         if entry is None or (snapshot is not None and entry != log.LogEntry.of(snapshot)):
             yield _problem(registry, lines, f"the line of snapshot {digest[:12]} is missing or has changed")
         known = snapshot or entry
+        kept = kept and digest != beginning
         digest = known.parent if known else None
+    if beginning is not None and kept:
+        yield _problem(registry, registry.path / registry.BEGINNING, "names no snapshot of the history")
 
 
 def _problem(registry: Registry, path: Path, message: str) -> Problem:

@@ -9,9 +9,9 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from lynx_cl.errors import LynxError
-from lynx_cl.registry.snapshot import AddRecord, TaskManifest
+from lynx_cl.registry.snapshot import AddRecord, TaskEntry, TaskManifest
 
-Stored = TypeVar("Stored", bound=BaseModel)
+Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -45,23 +45,23 @@ class Row:
     created: str
 
 
-def row(version: TaskVersion, base: str) -> Row:
-    """The line of a task version in a registry whose base has this name."""
-    manifest = version.manifest
+def row(task: str, entry: TaskEntry, base: str) -> Row:
+    """The line of a task's current version in a registry whose base has this name."""
+    version = entry.versions[entry.current]
     return Row(
-        task=version.task,
-        version=version.version,
-        kind=manifest.kind,
-        parameters=manifest.parameters,
-        growth_total=manifest.growth_total,
-        growth_active=manifest.growth_active,
+        task=task,
+        version=entry.current,
+        kind=version.kind,
+        parameters=version.parameters,
+        growth_total=version.growth_total,
+        growth_active=version.growth_active,
         base=base,
         digest=version.bank,
-        created=version.record.created,
+        created=version.created,
     )
 
 
-def parse(model: type[Stored], data: bytes, path: Path) -> Stored:
+def parse(model: type[Model], data: bytes, path: Path) -> Model:
     """A stored model from its bytes. Raises LynxError that names the file and the first key that is wrong."""
     try:
         return model.model_validate_json(data)

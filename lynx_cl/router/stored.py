@@ -56,7 +56,7 @@ def stored_statistics(registry: Registry, base_folder: str | Path | None) -> lis
         version = registry.task(name)
         where = f"{registry.path}: task {name}"
         if ROLE not in version.manifest.files:
-            raise LynxError(f"{where} keeps no router statistics; add it again with --update")
+            raise LynxError(f"{where} keeps no router statistics; train a new version with update-task")
         found.append(_named(name, registry.read(version.manifest.files[ROLE]), where))
     return found
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -119,6 +121,34 @@ def test_evaluate_agrees_with_the_add(learned):
     assert told["tasks"] == facts["tasks"]
     assert set(told) == {"tasks", "forgetting", "growth", "routing"}
     assert told["forgetting"]["task_given"] == {"base": 0.0, "grounding": 0.0}
+
+
+def test_a_dry_run_and_a_closed_gate_commit_nothing(learned, tmp_path):
+    home = copy(learned, tmp_path)
+    before = (home / "registry" / "head").read_bytes()
+    done = lynx("update-task", "grounding", "--max-growth", "30", *SHORT, home=home, check=False)
+    assert done.returncode == 1
+    assert "its bank would be 39.4 % of the base, --max-growth allows 30 %" in done.stderr
+    facts = json.loads(lynx("update-task", "grounding", "--dry-run", "--json", *SHORT, home=home).stdout)
+    assert facts["snapshot"] is None and "grounding" in facts["tasks"]
+    assert (home / "registry" / "head").read_bytes() == before and not (home / "checkpoints" / "grounding").exists()
+
+
+def test_an_update_is_a_new_version_beside_the_old_one(learned, tmp_path):
+    home = copy(learned, tmp_path)
+    first = Registry(home / "registry").task("grounding")
+    facts = json.loads(lynx("update-task", "grounding", "--json", *SHORT, home=home).stdout)
+    registry = Registry(home / "registry")
+    assert registry.task("grounding").version == 2 and registry.task("grounding").bank == facts["digest"]
+    assert registry.task("grounding@1").bank == first.bank != facts["digest"]
+    again = lynx("update-task", "grounding", "--bank", "lora", *SHORT, home=home, check=False)
+    assert again.returncode == 2 and "add --anew" in again.stderr
+    assert lynx("update-task", "cells", *SHORT, home=home, check=False).returncode == 2
+    assert registry.log()[-1].command == "update-task" and verify(registry) == []
+
+
+def copy(learned, folder: Path) -> Path:
+    return Path(shutil.copytree(learned[0], folder / "home"))
 
 
 def test_adding_again_is_refused_and_changes_nothing(learned):

@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from lynx_cl.registry import Registry, faults, verify
+from lynx_cl.registry.algebra import remove_task
 from lynx_cl.registry.verify import leftovers
+from tests.faults import commit_process
 from tests.registry.samples import files, made, manifest
 
 ROOT = Path(__file__).parents[2]
@@ -101,11 +103,68 @@ def test_two_processes_at_once_lose_no_acknowledged_commit(tmp_path: Path) -> No
     assert verify(registry) == []
 
 
+CHANGES = {"-grounding": "remove", "+OTHER": "merge", "gc": "collect"}
+
+
+@pytest.mark.parametrize("step", CHANGES)
+def test_a_kill_at_every_point_of_a_change_leaves_the_old_or_the_new_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    other = made(tmp_path / "other", "counting", "cells")
+    step = step.replace("OTHER", str(other.path))
+
+    def fresh(name: str) -> Registry:
+        registry = made(tmp_path / name, "grounding", "reading")
+        if step == "gc":
+            remove_task(registry, "reading")
+        return registry
+
+    points: list[str] = []
+    seen: Counter[str] = Counter()
+    whole = fresh("whole")
+    old = whole.head().state
+
+    def note(name: str) -> None:
+        seen[name] += 1
+        points.append(f"{name}:{seen[name]}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(faults, "fault_point", note)
+        commit_process.main(str(whole.path), step)
+    states = set()
+    for number, point in enumerate(dict.fromkeys([*points[:3], *points[-12:]])):
+        registry = fresh(str(number))
+        process = start(registry.path, step, fault=point)
+        process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGKILL, f"the process passed {point} alive"
+        assert verify(registry) == []
+        states.add(registry.head().state)
+        commit_process.main(str(registry.path), "gc")  # the next writer collects what the killed one left
+        assert verify(registry) == [] and leftovers(registry) == []
+        shutil.rmtree(registry.path)
+    assert states <= {old, whole.head().state} and old in states
+
+
+def test_eight_processes_that_add_remove_merge_and_collect_lose_nothing(tmp_path: Path) -> None:
+    other = made(tmp_path / "other", "counting", "cells")
+    path = tmp_path / "shared"
+    steps = [[f"task{n}-a", f"task{n}-b", f"-task{n}-a", f"+{other.path}", f"task{n}-c", "gc"] for n in range(8)]
+    writers = [start(path, *own) for own in steps]
+    told = [writer.communicate(timeout=120)[0].split() for writer in writers]
+    assert told == steps and all(writer.returncode == 0 for writer in writers)
+    registry = Registry(path)
+    assert set(registry.tasks()) == {f"task{n}-{kind}" for n in range(8) for kind in "bc"} | {"counting", "cells"}
+    log = Counter((entry.command, entry.task) for entry in registry.log())
+    assert all(log["add-task", f"task{n}-{kind}"] == 1 for n in range(8) for kind in "abc")
+    assert all(log["remove-task", f"task{n}-a"] == 1 for n in range(8)) and log["merge", None] == 1
+    assert verify(registry) == [] and leftovers(registry) == []
+
+
 @pytest.mark.slow
 def test_kills_at_random_moments(tmp_path: Path) -> None:
     generator = random.Random(0)
     outcomes = Counter[int]()
-    for number in range(100):
+    for number in range(300):
         registry = made(tmp_path / str(number))
         process = start(registry.path, *(f"task{count}" for count in range(100)))
         time.sleep(0.15 + generator.random() * 0.4)

@@ -89,7 +89,7 @@ def test_update_adds_a_version_and_keeps_the_old_one(tmp_path: Path) -> None:
 def test_what_is_refused_changes_nothing(tmp_path: Path) -> None:
     registry = made(tmp_path, "grounding")
     head = registry.head_digest()
-    with pytest.raises(LynxError, match="already, as version 1; --update"):
+    with pytest.raises(LynxError, match="already, as version 1; updating"):
         registry.add(manifest(), files())
     with pytest.raises(LynxError, match="fit the base nano .bbbbbbbbbbbb., not that of cells .cccccccccccc."):
         registry.add(manifest("cells", base=OTHER_BASE), files())
@@ -130,14 +130,15 @@ def test_readers_see_a_snapshot_whole_while_the_head_moves_on(tmp_path: Path) ->
     registry = made(tmp_path, "grounding")
     before = registry.head()
     registry.add(manifest("counting"), files("counting"))
-    assert registry.snapshot(before.digest) == before and list(before.tasks) == ["grounding"]
+    assert registry.snapshot(before.digest) == before and list(registry.entries(before)) == ["grounding"]
 
 
 def test_a_manifest_of_an_unknown_format_or_key_is_named(tmp_path: Path) -> None:
     registry = made(tmp_path, "grounding")
-    entry = registry.head().tasks["grounding"]
+    entry = registry.entries()["grounding"]
     newer = registry.read(entry.versions[1].manifest).replace(b'"format":1', b'"format":2')
     version = entry.versions[1].but(manifest=registry.objects.put(newer))
-    registry.commit(lambda head: {"tasks": {"grounding": entry.but(versions={1: version})}}, command="test")
+    tampered = entry.but(versions={1: version})
+    registry.commit(lambda head: {"tasks": registry.entries(head).put("grounding", tampered).root}, command="test")
     with pytest.raises(LynxError, match="format: Input should be 1"):
         registry.task("grounding")

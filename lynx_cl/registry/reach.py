@@ -1,0 +1,54 @@
+"""What a snapshot reaches: every object it needs, for checking, collecting and copying."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lynx_cl.errors import LynxError
+from lynx_cl.registry.snapshot import AddRecord, NodeRef, Snapshot, TaskEntry, TaskManifest
+from lynx_cl.registry.store import Registry
+from lynx_cl.registry.tree import Branch, Leaf, Node, TaskMap
+from lynx_cl.registry.views import parse
+
+
+def references(registry: Registry, snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    """Every object that a snapshot needs, with what it is; those below what is missing or damaged are not known."""
+    yield from ((digest, f"{role} of the base") for role, digest in snapshot.base.files.items())
+    if snapshot.certificate:
+        yield snapshot.certificate, f"certificate of snapshot {snapshot.digest[:12]}"
+    entries = registry.entries(snapshot)
+    for reference, node in _nodes(entries):
+        yield reference.node, f"part of the task tree of snapshot {snapshot.digest[:12]}"
+        for name, entry in node.entries.items() if isinstance(node, Leaf) else ():
+            yield from _parts(registry, name, entry)
+
+
+def _nodes(entries: TaskMap) -> Iterator[tuple[NodeRef, Node | None]]:
+    """Every node that can be read, and those that cannot as None."""
+    waiting = [entries.root] if entries.root is not None else []
+    while waiting:
+        reference = waiting.pop()
+        try:
+            node = entries.node(reference)
+        except LynxError:  # told of as missing or as changed
+            yield reference, None
+            continue
+        yield reference, node
+        if isinstance(node, Branch):
+            waiting += node.children.values()
+
+
+def _parts(registry: Registry, name: str, entry: TaskEntry) -> Iterator[tuple[str, str]]:
+    """Every object of a task's versions, with what it is."""
+    for number, version in entry.versions.items():
+        parts: tuple[tuple[str, str, type[TaskManifest] | type[AddRecord]], ...] = (
+            ("manifest", version.manifest, TaskManifest),
+            ("record", version.record, AddRecord),
+        )
+        for what, digest, model in parts:
+            yield digest, f"{what} of {name}@{number}"
+            try:
+                stored = parse(model, registry.read(digest), registry.objects.path(digest))
+            except LynxError:  # told of as missing or as changed
+                continue
+            yield from ((part, f"{role} of {name}@{number}") for role, part in stored.files.items())
