@@ -39,7 +39,7 @@ class EvaluationSettings(Settings):
 class RouterSettings(Settings):
     """How many prompts of each task the router keeps."""
 
-    prompts: int = Field(300, ge=3)
+    prompts: int = Field(1500, ge=3)
 
 
 class AddConfig(Settings):

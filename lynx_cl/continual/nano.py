@@ -15,7 +15,7 @@ from lynx_cl.router.embedders import TextEmbedder
 from lynx_cl.router.statistics import fit_task
 from lynx_cl.router.stored import FILE
 
-PROMPTS = 600
+PROMPTS = 1500
 QUESTIONS = 1950
 
 

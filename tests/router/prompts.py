@@ -79,4 +79,11 @@ def unseen() -> dict[str, list[str]]:
 def _fields(rng: random.Random, things: tuple[str, ...]) -> dict[str, str]:
     x, y = rng.sample(things, 2)
     place = f"{rng.choice(('top', 'middle', 'bottom'))} {rng.choice(('left', 'center', 'right'))}"
-    return {"x": x, "y": y, "a": f"a {x}", "p": place, "s": rng.choice(("animal", "vehicle", "piece of furniture"))}
+    return {
+        "x": x,
+        "y": y,
+        "a": f"a {x}",
+        "p": place,
+        "e": f"{x} left of the {y}",
+        "s": rng.choice(("animal", "vehicle", "piece of furniture")),
+    }
