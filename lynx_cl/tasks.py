@@ -8,10 +8,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from lynx_cl.base.settings import Settings, read_settings
 from lynx_cl.data.grammar import GRAMMARS, BoxGrammar, get_grammar
@@ -21,7 +21,11 @@ from lynx_cl.home import Home, shipped
 from lynx_cl.registry.canonical import canonical
 
 CARD_FILE, PROMPTS_FILE = "task.yaml", "prompts.txt"
-METRICS = {"grounding": ("acc_iou50", "mean_iou")}  # by kind of task, the first is the usual one
+METRICS = {"grounding": ("acc_iou50", "mean_iou"), "counting": ("accuracy",)}  # by kind, the first is the usual one
+_ONLY = {  # keys of a card that mean something for one kind of task alone
+    "grounding": ("grammar", "only_single", "chains", "expressions", "views"),
+    "counting": ("absent",),
+}
 _NAMED = ("train", "test", "answer")  # sections whose phrasings must name what is asked for
 
 
@@ -54,13 +58,14 @@ class TaskCard(Settings):
     - `expressions`: how often scout asks by each kind of referring expression, relative to the others; what is not
       named is not asked.
     - `views`: how many times each training picture of a data set is seen, once as it is, else mirrored and cropped.
+    - `absent`: of the pictures, how many are also asked about something that they do not hold.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
     title: str
     description: str
-    kind: Literal["grounding"] = "grounding"
-    metric: str = "acc_iou50"
+    kind: Literal["grounding", "counting"] = "grounding"
+    metric: str = ""
     grammar: str | None = None
     source: str | None = None
     classes: dict[str, str] = {}
@@ -69,15 +74,26 @@ class TaskCard(Settings):
     step_weights: StepWeights = StepWeights()
     expressions: dict[str, float] = dict.fromkeys(EXPRESSIONS, 1.0)
     views: int = Field(1, ge=1, le=64)
+    absent: float = Field(0.2, ge=0, le=1)
     prompts: Prompts
 
     @field_validator("metric")
     @classmethod
-    def _known_metric(cls, value: str) -> str:
-        known = [name for names in METRICS.values() for name in names]
-        if value not in known:
+    def _known_metric(cls, value: str, info: ValidationInfo) -> str:
+        known = METRICS.get(info.data.get("kind", ""), ())
+        if known and value not in ("", *known):
             raise ValueError(f"unknown; known: {', '.join(known)}")
-        return value
+        return value or known[0] if known else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys_of_the_kind(cls, values: dict[str, Any]) -> dict[str, Any]:
+        kind = values.get("kind", "grounding")
+        for other, keys in _ONLY.items():
+            for key in keys if other != kind and kind in _ONLY else ():
+                if key in values and values[key] != cls.model_fields[key].get_default():
+                    raise ValueError(f"key '{key}' is for tasks of kind {other}, this one is of kind {kind}")
+        return values
 
     @field_validator("grammar")
     @classmethod
@@ -103,8 +119,8 @@ class TaskCard(Settings):
         return get_grammar(self.grammar or base)
 
     def digest(self) -> str:
-        """Hexadecimal sha256 of everything the card says, prompts included."""
-        return hashlib.sha256(canonical(self.model_dump(mode="json"))).hexdigest()
+        """Hexadecimal sha256 of everything the card says that is not the default, prompts included."""
+        return hashlib.sha256(canonical(self.model_dump(mode="json", exclude_defaults=True))).hexdigest()
 
 
 def load_card(name_or_folder: str | Path, home: Home | None = None) -> TaskCard:

@@ -7,7 +7,7 @@ import yaml
 
 from lynx_cl.errors import UsageError
 from lynx_cl.home import Home
-from lynx_cl.tasks import TaskCard, list_cards, load_card
+from lynx_cl.tasks import METRICS, TaskCard, list_cards, load_card
 
 PROMPTS = "train:\nFind {x}.\ntest:\nLocate {x}.\n"
 CARD = {"name": "mine", "title": "Mine", "description": "Find it."}
@@ -22,10 +22,10 @@ def write(tmp_path, card=CARD, prompts=PROMPTS):
     return folder
 
 
-@pytest.mark.parametrize("name", ["grounding", "cells"])
+@pytest.mark.parametrize("name", ["grounding", "cells", "counting"])
 def test_shipped_cards_keep_their_test_phrasings_apart(name):
     card = load_card(name)
-    assert card.name == name and card.kind == "grounding" and card.metric == "acc_iou50"
+    assert card.name == name and card.metric == METRICS[card.kind][0]
     train, test = ({text.lower() for text in part} for part in (card.prompts.train, card.prompts.test))
     assert not train & test
     assert len(train) >= 20 and len(test) >= 10
@@ -42,7 +42,7 @@ def test_a_homes_own_card_comes_before_the_shipped_one(tmp_path):
     folder = write(tmp_path)
     home = Home(tmp_path)
     assert load_card("mine", home).title == "Mine" == load_card(folder).title
-    assert [card.name for card in list_cards(home)] == ["cells", "grounding", "mine"]
+    assert [card.name for card in list_cards(home)] == ["cells", "counting", "grounding", "mine"]
 
 
 def test_an_unknown_name_says_which_there_are():
@@ -58,6 +58,9 @@ def test_an_unknown_name_says_which_there_are():
         ({**CARD, "name": "other"}, r"task\.yaml: name = 'other': must be the folder's name, 'mine'"),
         ({**CARD, "name": "Mine!"}, r"task\.yaml: name = 'Mine!'"),
         ({**CARD, "metric": "bleu"}, r"task\.yaml: metric = 'bleu': unknown; known: acc_iou50"),
+        ({**CARD, "kind": "counting", "metric": "mean_iou"}, r"metric = 'mean_iou': unknown; known: accuracy"),
+        ({**CARD, "kind": "counting", "views": 3}, r"key 'views' is for tasks of kind grounding, this one is of kind"),
+        ({**CARD, "absent": 0.5}, r"key 'absent' is for tasks of kind counting, this one is of kind grounding"),
         ({**CARD, "grammar": "xml"}, r"task\.yaml: grammar = 'xml': unknown; known: keyed"),
         ({**CARD, "chains": 2}, r"task\.yaml: chains = 2"),
         ({**CARD, "chains": 0.5}, r"task\.yaml: chains = 0\.5: needs sections relevant:"),

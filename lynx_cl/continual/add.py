@@ -25,7 +25,7 @@ from lynx_cl.continual.learned import Learned, learned, tests
 from lynx_cl.continual.measure import TaskUnderTest, main_scores, measure, routing
 from lynx_cl.continual.outcome import Outcome, draw, growth_facts, log_outcome, task_facts
 from lynx_cl.continual.plan import Plan
-from lynx_cl.continual.scores import grounding_test
+from lynx_cl.continual.scores import task_test
 from lynx_cl.errors import LynxError
 from lynx_cl.registry.faults import fault_point
 from lynx_cl.registry.snapshot import BASE_TASK, AddRecord, Snapshot, TaskManifest
@@ -58,16 +58,12 @@ def add_task(
         fault_point("add.measure")
 
     base, known, head = load(plan, say)
-    old = known.versions.get(plan.card.name)
-    taps = find_taps(base.model, plan.config.taps.every, plan.base_card.taps)
-    bank = build_bank(plan.kind, taps, base.model, plan.config.bank.get(plan.kind, {}), plan.config.train.seed)
-    if old is not None and not plan.anew:
-        bank.load_state_dict(known.banks[old.task].state_dict())
+    bank = first_bank(plan, base, known)
     known = known.without(plan.card.name)
     grown = growth(bank, base.model)
     growths = growth_facts(known, plan.card.name, grown)
     say(
-        f"bank: {plan.kind} on {len(taps)} taps, {grown.parameters:,} parameters: "
+        f"bank: {plan.kind} on {len(bank.taps)} taps, {grown.parameters:,} parameters: "
         f"{100 * grown.total:.1f} % of the base, {100 * grown.active:.1f} % active"
     )
     plan.gates.check_growth(plan.card.name, growths)
@@ -144,6 +140,14 @@ def load(plan: Plan, say: Say) -> tuple[Base, Learned, str | None]:
     return base, learned(plan.registry, base), head
 
 
+def first_bank(plan: Plan, base: Base, known: Learned) -> Bank:
+    """The bank as training begins: new, or for an update the present one, which was read for this add alone."""
+    if plan.update and not plan.anew:
+        return known.banks[plan.card.name]
+    taps = find_taps(base.model, plan.config.taps.every, plan.base_card.taps)
+    return build_bank(plan.kind, taps, base.model, plan.config.bank.get(plan.kind, {}), plan.config.train.seed)
+
+
 def router_statistics(plan: Plan, say: Say) -> list[TaskStatistics]:
     """The statistics of the base and of every task, the new one among them."""
     say(f"data: {plan.source.name}, pictures " + str(plan.source.summary()["pictures"]))
@@ -161,7 +165,7 @@ def all_tests(plan: Plan, base: Base, known: Learned) -> list[TaskUnderTest]:
     """What is measured after the add: the base's own questions, every earlier task, the new one."""
     settings = plan.config.evaluation
     earlier = tests(list(known.versions.values()), base, settings.examples, settings.understanding)
-    return [*earlier, grounding_test(plan.card, plan.source, plan.grammar, settings.examples)]
+    return [*earlier, task_test(plan.card, plan.source, plan.grammar, settings.examples)]
 
 
 def base_alone(plan: Plan, base: Base, known: Learned, tested: list[TaskUnderTest], say: Say) -> dict[str, float]:

@@ -11,7 +11,7 @@ from lynx_cl.banks.attach import Attachment, attach
 from lynx_cl.banks.base import Bank, load_bank
 from lynx_cl.base.load import Base
 from lynx_cl.continual.measure import TaskUnderTest
-from lynx_cl.continual.scores import grounding_test, understanding_test
+from lynx_cl.continual.scores import task_test, understanding_test
 from lynx_cl.data.sources import open_source
 from lynx_cl.errors import LynxError
 from lynx_cl.registry.store import Registry
@@ -71,7 +71,7 @@ def test_of(version: TaskVersion, base: Base, count: int) -> TaskUnderTest:
     )
     if source.digest() != data["digest"]:
         raise LynxError(f"task '{version.task}': its data ({spec}) has changed since it was learned; restore it")
-    return grounding_test(card, source, card.box_grammar(base.card.grammar), count)
+    return task_test(card, source, card.box_grammar(base.card.grammar), count)
 
 
 def tests(versions: Sequence[TaskVersion], base: Base, count: int, questions: int) -> list[TaskUnderTest]:

@@ -79,9 +79,11 @@ def draw(
     forgetting_curve(table, ["base alone", *(stage.task for stage in stages)], columns, curve)
     task = next(t for t in tested if t.name == plan.card.name)
     answers = measured[plan.card.name].answers
+    pairs = list(zip(task.examples, answers, strict=True))[:SAMPLES]
+    found = [parsed_box(plan.grammar, text) if plan.card.kind == "grounding" else None for _, text in pairs]
     samples = [
-        Sample(example.open(), example.prompt, example.targets[0].box, parsed_box(plan.grammar, text), text)
-        for example, text in list(zip(task.examples, answers, strict=True))[:SAMPLES]
+        Sample(example.open(), example.prompt, tuple(t.box for t in example.targets), box, text)
+        for (example, text), box in zip(pairs, found, strict=True)
     ]
     sample_sheet(samples, sheet)
     return [curve, sheet]

@@ -18,6 +18,7 @@ from lynx_cl.tasks import TaskCard, load_card
 
 if TYPE_CHECKING:
     from lynx_cl.data.grammar import BoxGrammar
+    from lynx_cl.registry.views import TaskVersion
 
 
 DEFAULT_KIND = "twin"
@@ -38,7 +39,7 @@ class Plan:
     config: AddConfig
     command: str
     update: bool = False
-    anew: bool = False
+    anew: bool = False  # of an update: starts from the base; else the bank starts as the present one, in all its shape
     gates: Gates = Gates()
 
     @property
@@ -88,7 +89,7 @@ def make_plan(
                 f"task '{card.name}' has a {present.manifest.kind} bank; a {kind} bank cannot start from it: add --anew"
             )
         if not anew:
-            config = config.model_copy(update={"bank": {**config.bank, kind: dict(present.manifest.bank_config)}})
+            _check_shape(present, config)
     kind = kind or DEFAULT_KIND
     _check_kind(kind, config)
     spec = data or card.source
@@ -117,6 +118,20 @@ def make_plan(
         anew=anew,
         gates=gates or Gates(),
     )
+
+
+def _check_shape(present: TaskVersion, config: AddConfig) -> None:
+    """A bank that starts from the present one has its shape. Raises UsageError where the settings ask for another."""
+    kind, task, shape = present.manifest.kind, present.task, present.manifest.bank_config
+    defaults = read_config()
+    wanted, usual = config.bank.get(kind, {}), defaults.bank.get(kind, {})
+    for key, value in wanted.items():
+        if value != usual.get(key) and value != shape.get(key):
+            raise UsageError(
+                f"task '{task}': its bank has {key} {shape.get(key)}; for bank.{kind}.{key}={value}, add --anew"
+            )
+    if config.taps != defaults.taps:
+        raise UsageError(f"task '{task}': its bank keeps its taps; to set taps.every, add --anew")
 
 
 def _check_kind(kind: str, config: AddConfig) -> None:

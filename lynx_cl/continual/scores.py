@@ -11,6 +11,7 @@ from lynx_cl.data.grammar import BoxGrammar, GrammarError
 from lynx_cl.data.scenes.categories import COCO
 from lynx_cl.data.sources import DataSource, Groups
 from lynx_cl.data.understanding import understanding
+from lynx_cl.evaluation.counting import counting_scores
 from lynx_cl.evaluation.grounding import grounding_scores
 from lynx_cl.evaluation.text import exact_match, mean_by_kind, object_f1, prefix_match
 from lynx_cl.registry.snapshot import BASE_TASK
@@ -27,16 +28,19 @@ def parsed_box(grammar: BoxGrammar, text: str) -> Box | None:
         return None
 
 
-def grounding_test(card: TaskCard, source: DataSource, grammar: BoxGrammar, count: int) -> TaskUnderTest:
-    """The first `count` test examples of a grounding task, taken over its pictures evenly."""
+def task_test(card: TaskCard, source: DataSource, grammar: BoxGrammar, count: int) -> TaskUnderTest:
+    """The first `count` test examples of a task, taken over its pictures evenly, and its kind's scores."""
 
-    def score(examples: Sequence[Example], answers: Sequence[str]) -> Scores:
-        boxes = [parsed_box(grammar, text) for text in answers]
-        return grounding_scores(boxes, [example.targets[0].box for example in examples])
+    def boxes(examples: Sequence[Example], answers: Sequence[str]) -> Scores:
+        found = [parsed_box(grammar, text) for text in answers]
+        return grounding_scores(found, [example.targets[0].box for example in examples])
+
+    def numbers(examples: Sequence[Example], answers: Sequence[str]) -> Scores:
+        return counting_scores(answers, [len(example.targets) for example in examples])
 
     groups = source.groups("test")
     chosen = [example for turn in _turns(groups, count) for example in turn]
-    return TaskUnderTest(card.name, chosen[:count], score, card.metric)
+    return TaskUnderTest(card.name, chosen[:count], numbers if card.kind == "counting" else boxes, card.metric)
 
 
 def _turns(groups: Groups, count: int) -> Iterator[list[Example]]:

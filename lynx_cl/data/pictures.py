@@ -88,6 +88,31 @@ def digest_file(path: Path) -> str:
         raise LynxError(f"{path}: cannot be read ({error.strerror}); restore it or take it off the list") from None
 
 
+def file_digests(pictures: PictureSet) -> dict[str, str]:
+    """sha256 of every list, annotation and picture file, by its place in the folder.
+
+    Raises LynxError where two splits hold equal picture files: what was learned from cannot test.
+    """
+    if pictures.folder is None:
+        return {}
+    digests = {path: digest_file(path) for path in dict.fromkeys(pictures.files)}
+    seen: dict[str, tuple[str, Path]] = {}
+    for split, part in pictures.splits.items():
+        for image in (picture.image for picture in part):
+            if not isinstance(image, Path):
+                continue
+            digest = digests[image] = digest_file(image)
+            other, path = seen.setdefault(digest, (split, image))
+            if other != split:
+                raise LynxError(f"{image} ({split}) and {path} ({other}) are the same picture; keep it in one split")
+    return {path.relative_to(pictures.folder).as_posix(): digests[path] for path in sorted(digests)}
+
+
+def plain_label(label: str) -> str:
+    """A data set's label as a word: 'Potted_Plant' is asked for as 'potted plant'."""
+    return label.replace("_", " ").lower()
+
+
 def split_of(key: str) -> str:
     """The split of a picture in a set without lists: 80 % train, 10 % calibration, 10 % test, by its key.
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from lynx_cl.data.example import SPLITS, Example, Lazy, Picture, Step, Target
-from lynx_cl.data.pictures import PictureSet, digest_file
+from lynx_cl.data.pictures import PictureSet, file_digests, plain_label
 from lynx_cl.data.sources import DataSource, Groups, Wanted
 from lynx_cl.data.views import view
 from lynx_cl.errors import LynxError
@@ -51,7 +50,7 @@ def region_source(pictures: PictureSet, wanted: Wanted) -> DataSource:
             "grammar": wanted.grammar.name,
             "seed": wanted.seed,
             "pictures": {split: len(groups) for split, groups in splits.items()},
-            "files": _digests(pictures),
+            "files": file_digests(pictures),
         }
 
     return DataSource(
@@ -86,7 +85,9 @@ def _maker(
                 image=picture.image,
                 steps=(
                     Step(
-                        rng.choice(prompts).format(x=f"the {card.classes.get(target.label, _plain(target.label))}"),
+                        rng.choice(prompts).format(
+                            x=f"the {card.classes.get(target.label, plain_label(target.label))}"
+                        ),
                         wanted.grammar.write(target.box),
                         card.step_weights.answer,
                     ),
@@ -103,28 +104,3 @@ def _maker(
         )
 
     return make
-
-
-def _plain(label: str) -> str:
-    """A data set's label as a word: 'Potted_Plant' is asked for as 'potted plant'."""
-    return label.replace("_", " ").lower()
-
-
-def _digests(pictures: PictureSet) -> dict[str, str]:
-    """sha256 of every list, annotation and picture file, by its place in the folder.
-
-    Raises LynxError where two splits hold equal picture files: what was learned from cannot test.
-    """
-    if pictures.folder is None:
-        return {}
-    digests = {path: digest_file(path) for path in dict.fromkeys(pictures.files)}
-    seen: dict[str, tuple[str, Path]] = {}
-    for split, part in pictures.splits.items():
-        for image in (picture.image for picture in part):
-            if not isinstance(image, Path):
-                continue
-            digest = digests[image] = digest_file(image)
-            other, path = seen.setdefault(digest, (split, image))
-            if other != split:
-                raise LynxError(f"{image} ({split}) and {path} ({other}) are the same picture; keep it in one split")
-    return {path.relative_to(pictures.folder).as_posix(): digests[path] for path in sorted(digests)}

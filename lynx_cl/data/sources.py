@@ -10,13 +10,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lynx_cl.data.example import SPLITS, Example
 from lynx_cl.data.grammar import BoxGrammar
 from lynx_cl.errors import LynxError, UsageError
 from lynx_cl.registry.canonical import canonical, sha256
 from lynx_cl.tasks import TaskCard, load_card
+
+if TYPE_CHECKING:
+    from lynx_cl.data.pictures import PictureSet
 
 Groups = Sequence[tuple[Example, ...]]
 
@@ -131,31 +134,44 @@ def open_source(
     return source
 
 
+def questions_about(pictures: PictureSet, wanted: Wanted) -> DataSource:
+    """Annotated pictures asked about as the card's kind of task does."""
+    if wanted.card.kind == "counting":
+        from lynx_cl.data.counting import counting_source
+
+        return counting_source(pictures, wanted)
+    from lynx_cl.data.regions import region_source
+
+    return region_source(pictures, wanted)
+
+
 def _scout(folder: Path, wanted: Wanted) -> DataSource:
+    if wanted.card.kind != "grounding":
+        raise UsageError(
+            f"data source 'scout': teaches grounding; task '{wanted.card.name}' is of kind {wanted.card.kind}, "
+            "for which scenes, voc:FOLDER and coco:FOLDER are made"
+        )
     from lynx_cl.data.scout import scout_source
 
     return scout_source(wanted)
 
 
 def _scenes(folder: Path, wanted: Wanted) -> DataSource:
-    from lynx_cl.data.regions import region_source
     from lynx_cl.data.world import scene_set
 
-    return region_source(scene_set(wanted.seed, wanted.limit), wanted)
+    return questions_about(scene_set(wanted.seed, wanted.limit), wanted)
 
 
 def _voc(folder: Path, wanted: Wanted) -> DataSource:
-    from lynx_cl.data.regions import region_source
     from lynx_cl.data.voc import read_voc
 
-    return region_source(read_voc(folder), wanted)
+    return questions_about(read_voc(folder), wanted)
 
 
 def _coco(folder: Path, wanted: Wanted) -> DataSource:
     from lynx_cl.data.coco import read_coco
-    from lynx_cl.data.regions import region_source
 
-    return region_source(read_coco(folder), wanted)
+    return questions_about(read_coco(folder), wanted)
 
 
 def _built(folder: Path, wanted: Wanted) -> DataSource:
@@ -168,7 +184,7 @@ SOURCES: dict[str, SourceKind] = {
     "scout": SourceKind(
         "drawn scenes, grounded in steps: what is relevant, where it is, the answer", _scout, folder=False
     ),
-    "scenes": SourceKind("drawn scenes with exact boxes, asked once for each thing", _scenes, folder=False),
+    "scenes": SourceKind("drawn scenes with exact boxes, asked about as the task does", _scenes, folder=False),
     "voc": SourceKind("a Pascal VOC folder: Annotations, JPEGImages, ImageSets/Main", _voc),
     "coco": SourceKind("a COCO folder: annotations/instances_*.json and its pictures", _coco),
     "built": SourceKind("examples that 'lynx-cl data build' wrote", _built),

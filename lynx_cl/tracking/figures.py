@@ -24,11 +24,11 @@ _INK = (0, 0, 0)
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture with what was asked, the true box, the predicted one if there was any, and the answer's text."""
+    """One picture with what was asked, the true boxes, the predicted one if there was any, and the answer's text."""
 
     image: Image.Image
     prompt: str
-    true: Box
+    true: Sequence[Box]
     predicted: Box | None
     answer: str = ""
 
@@ -69,11 +69,12 @@ def sample_sheet(samples: Sequence[Sample], path: Path, columns: int = 4) -> Non
         scale = (TILE - 2 * _EDGE) / max(sample.image.size)
         width, height = (max(1, round(side * scale)) for side in sample.image.size)
         sheet.paste(sample.image.convert("RGB").resize((width, height)), (x + _EDGE, y + _EDGE))
-        for box, colour in ((sample.true, TRUE), (sample.predicted, PREDICTED)):
-            if box is not None:
-                corners = (box[0] * width, box[1] * height, box[2] * width, box[3] * height)
-                left, top, right, bottom = (side + _EDGE for side in corners)
-                draw.rectangle((x + left, y + top, x + right, y + bottom), outline=colour, width=3)
+        boxes = [(box, TRUE) for box in sample.true]
+        boxes += [(sample.predicted, PREDICTED)] if sample.predicted is not None else []
+        for box, colour in boxes:
+            corners = (box[0] * width, box[1] * height, box[2] * width, box[3] * height)
+            left, top, right, bottom = (side + _EDGE for side in corners)
+            draw.rectangle((x + left, y + top, x + right, y + bottom), outline=colour, width=3)
         lines = [(text, _INK) for text in _wrap(sample.prompt, 34)[:2]]
         lines += [(text, PREDICTED) for text in _wrap(sample.answer, 34)[:2]]
         for line, (text, ink) in enumerate(lines):

@@ -27,8 +27,8 @@ def test_forgetting_curve_with_gaps(tmp_path: Path) -> None:
 def test_sample_sheet_draws_boxes_in_place(tmp_path: Path, size: tuple[int, int]) -> None:
     path = tmp_path / "sheet.png"
     grey = Image.new("RGB", size, (128, 128, 128))
-    sample = Sample(grey, "Where is the dog? " * 9, (0.25, 0.25, 0.75, 0.75), (0.5, 0.5, 1.0, 1.0), "dog: left 50")
-    sample_sheet([sample, Sample(grey, "Where?", (0.1, 0.1, 0.9, 0.9), None)], path, columns=2)
+    sample = Sample(grey, "Where is the dog? " * 9, [(0.25, 0.25, 0.75, 0.75)], (0.5, 0.5, 1.0, 1.0), "dog: left 50")
+    sample_sheet([sample, Sample(grey, "Where?", [(0.1, 0.1, 0.9, 0.9)], None)], path, columns=2)
     with Image.open(path) as sheet:
         picture = sheet.convert("RGB")
     assert picture.width == 2 * TILE

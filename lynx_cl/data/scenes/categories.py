@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lynx_cl.data.words import plural
+
 
 @dataclass(frozen=True)
 class Category:
@@ -26,26 +28,8 @@ class Category:
         >>> Category(15, "bench", "outdoor", "x").plural
         'benches'
         """
-        if self.name in _PLURALS:
-            return _PLURALS[self.name]
-        return self.name + ("es" if self.name.endswith(("s", "sh", "ch", "x")) else "s")
+        return plural(self.name)
 
-
-_PLURALS = {
-    "person": "people",
-    "sheep": "sheep",
-    "skis": "skis",
-    "knife": "knives",
-    "wine glass": "wine glasses",
-    "couch": "couches",
-    "scissors": "scissors",
-    "mouse": "mice",
-    "toothbrush": "toothbrushes",
-    "fish": "fish",
-    "butterfly": "butterflies",
-    "strawberry": "strawberries",
-    "cherry": "cherries",
-}
 
 _COCO = """
 1 person|person|🧍

@@ -1,0 +1,119 @@
+"""Counting on annotated pictures: how many of one label a picture holds, and that it holds none of another.
+
+The annotations must be complete: a thing that is there and not annotated makes a wrong answer.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lynx_cl.data.example import SPLITS, Example, Lazy, Picture, Step
+from lynx_cl.data.pictures import PictureSet, file_digests, plain_label
+from lynx_cl.data.sources import DataSource, Groups, Wanted
+from lynx_cl.data.words import number_word, plural
+from lynx_cl.errors import LynxError
+
+FORMAT = 1  # one more whenever the same arguments would give other examples
+OTHERS = 0.35  # of the labels of a picture after its most frequent one, how many are asked about
+PLAIN = 0.4  # of the pictures that hold no label twice, how many are asked about: else most answers would be 'one'
+
+
+def counting_source(pictures: PictureSet, wanted: Wanted) -> DataSource:
+    """Questions about the pictures of a set, in the card's classes and phrasings.
+
+    All annotations are read here. Raises LynxError for what is wrong in them, and where no picture has a class of the
+    card.
+    """
+    pictures.check()
+    classes = wanted.card.classes
+    labels: set[str] = set()
+    seen: Counter[str] = Counter()
+    usable: dict[str, list[int]] = {split: [] for split in SPLITS}
+    for split in SPLITS:
+        for index, picture in enumerate(pictures.splits.get(split, ())):
+            seen.update(target.label for target in picture.targets)
+            held = counts(picture, wanted)
+            labels.update(held)
+            if _chosen(picture, held, wanted) and (wanted.limit is None or len(usable[split]) < wanted.limit):
+                usable[split].append(index)
+    if classes and not labels:
+        there = ", ".join(label for label, _ in seen.most_common(8)) or "none"
+        raise LynxError(
+            f"{pictures.name}: holds none of the classes of task '{wanted.card.name}' "
+            f"({', '.join(classes)}); it has: {there}"
+        )
+    vocabulary = sorted(labels)
+    splits: dict[str, Groups] = {
+        split: Lazy(
+            len(usable[split]), _maker(pictures.splits.get(split, ()), usable[split], vocabulary, split, wanted)
+        )
+        for split in SPLITS
+    }
+
+    def recipe() -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "source": pictures.name.partition(":")[0],
+            "card": wanted.card.digest(),
+            "seed": wanted.seed,
+            "pictures": {split: len(groups) for split, groups in splits.items()},
+            "files": file_digests(pictures),
+        }
+
+    return DataSource(
+        pictures.name, wanted.card.name, pictures.annotator, pictures.licence, wanted.grammar.name, splits, recipe
+    )
+
+
+def counts(picture: Picture, wanted: Wanted) -> Counter[str]:
+    """How many of each label of the card's classes (empty: of any) a picture holds."""
+    classes = wanted.card.classes
+    return Counter(target.label for target in picture.targets if not classes or target.label in classes)
+
+
+def _chosen(picture: Picture, held: Counter[str], wanted: Wanted) -> bool:
+    if not held:
+        return False
+    return max(held.values()) > 1 or random.Random(f"counting/{wanted.seed}/{picture.key}").random() < PLAIN
+
+
+def _maker(
+    pictures: Sequence[Picture], usable: list[int], vocabulary: list[str], split: str, wanted: Wanted
+) -> Callable[[int], tuple[Example, ...]]:
+    card = wanted.card
+    prompts = card.prompts.test if split == "test" else card.prompts.train
+
+    def make(index: int) -> tuple[Example, ...]:
+        picture = pictures[usable[index]]
+        held = counts(picture, wanted)
+        rng = random.Random(f"{wanted.seed}/{picture.key}")
+        ranked = sorted(held, key=lambda label: (-held[label], label))
+        asked = [ranked[0], *(label for label in ranked[1:] if rng.random() < OTHERS)]
+        absent = [label for label in vocabulary if label not in held]
+        if absent and rng.random() < card.absent:
+            asked.append(rng.choice(absent))
+        return tuple(
+            Example(
+                image=picture.image,
+                steps=(
+                    Step(
+                        rng.choice(prompts).format(x=plural(card.classes.get(label, plain_label(label)))),
+                        number_word(held[label]),
+                        card.step_weights.answer,
+                    ),
+                ),
+                targets=tuple(target for target in picture.targets if target.label == label),
+                task=card.name,
+                split=split,
+                image_key=picture.key,
+                provenance=picture.provenance,
+                kind=("none", "one")[held[label]] if held[label] < 2 else "several",
+                size=picture.size,
+            )
+            for label in asked
+        )
+
+    return make
