@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lynx_cl.registry import Registry, TaskVersion
     from lynx_cl.registry.snapshot import TaskEntry
 
-app = typer.Typer(help="List, show, verify, compare, merge and roll back what was learned.", no_args_is_help=True)
+app = typer.Typer(help="List, show, verify, compare, move, merge and roll back what was learned.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -231,6 +231,56 @@ def merge_from(
     if not source.exists():
         raise UsageError(f"{other}: no registry here; give a home, or the folder registry in one")
     done = merge(registry, source, prefer)  # type: ignore[arg-type]
+    if as_json:
+        state = {"snapshot": done.snapshot.digest, "state": done.snapshot.state}
+        print_json({**state, "taken": done.taken, "settled": done.settled})
+    else:
+        note(f"{registry.path}: taken: {', '.join(done.taken) or 'none'}; settled: {', '.join(done.settled) or 'none'}")
+
+
+@app.command("export")
+def export_one(
+    task: Annotated[str, typer.Argument(help="A task, or one version of it as NAME@2.")],
+    file: Annotated[Path, typer.Argument(help="The archive to write.")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write one task to one file: weights, router statistics, card, record and certificate.
+
+    Example: lynx-cl registry export grounding grounding.lynx
+    """
+    from lynx_cl.registry.archive import export_task
+
+    done = export_task(open_registry(home), task, file.expanduser())
+    if as_json:
+        print_json(done)
+    else:
+        note(f"{file}: {done.task}@{done.version}, bank {done.bank[:12]}, {done.bytes / 1e6:.1f} MB")
+
+
+@app.command("import")
+def import_one(
+    file: Annotated[Path, typer.Argument(help="An archive that 'registry export' wrote.")],
+    prefer: Annotated[str | None, typer.Option("--prefer", help="Settle conflicts: ours, theirs or both.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Megabytes that it may hold.")] = 8192,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take in the task of an archive; everything in it is checked before anything is written.
+
+    Example: lynx-cl registry import grounding.lynx
+    """
+    from lynx_cl.registry.archive import import_archive
+    from lynx_cl.router.statistics import check_statistics
+
+    registry = open_registry(home)
+    done = import_archive(
+        registry,
+        file.expanduser(),
+        prefer,  # type: ignore[arg-type]
+        limit=limit << 20,
+        checks={"router": check_statistics},
+    )
     if as_json:
         state = {"snapshot": done.snapshot.digest, "state": done.snapshot.state}
         print_json({**state, "taken": done.taken, "settled": done.settled})

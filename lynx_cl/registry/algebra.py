@@ -102,27 +102,38 @@ def find_snapshot(registry: Registry, digest: str) -> Snapshot:
     return registry.snapshot(fit[0])
 
 
-def merge(registry: Registry, other: Registry, prefer: Prefer | None = None) -> Merged:
-    """Take in what another registry of the same base holds.
+def merge(
+    registry: Registry,
+    other: Registry,
+    prefer: Prefer | None = None,
+    *,
+    theirs: Snapshot | None = None,
+    settings: bool = True,
+    command: str = MERGE,
+) -> Merged:
+    """Take in what another registry of the same base holds, at its head or at the snapshot `theirs`.
+
+    Without `settings` the router's stay as they are, whatever the other's.
 
     Raises LynxError naming every conflict that `prefer` does not settle, for another base, and where an object of the
     other registry is missing or damaged; nothing has changed then.
     """
     if prefer is not None and prefer not in PREFERENCES:
         raise UsageError(f"prefer {prefer!r} is unknown; known: {', '.join(PREFERENCES)}")
-    theirs = other.head()
+    theirs = theirs or other.head()
     if not registry.exists():
         registry.init(theirs.base.fingerprint, theirs.base.name, router=theirs.router)
-    registry.check_base(theirs.base.fingerprint, theirs.base.name)
-    copy_objects(other, registry, [theirs])
-    faults.fault_point("merge.objects")
     taken: list[str] = []
     settled: list[str] = []
 
-    def union(parent: Snapshot) -> dict[str, Any]:
+    def union(parent: Snapshot) -> tuple[dict[str, TaskEntry], dict[str, Any]]:
+        """The entries that change, and the router's settings. Writes nothing."""
+        registry.check_base(theirs.base.fingerprint, theirs.base.name, parent)
         ours_map, theirs_map = registry.entries(parent), other.entries(theirs)
         changed: dict[str, TaskEntry] = {}
         conflicts = []
+        taken.clear()
+        settled.clear()
         for name in ours_map.changes(theirs_map):
             mine, his = ours_map.get(name), theirs_map.get(name)
             if his is None:
@@ -137,22 +148,29 @@ def merge(registry: Registry, other: Registry, prefer: Prefer | None = None) -> 
                 elif joined.state_facts() != mine.state_facts():
                     settled.append(name)
         router = parent.router
-        if theirs.router != parent.router:
+        if settings and theirs.router != parent.router:
             if prefer not in ("ours", "theirs"):
                 conflicts.append(f"the router's settings (ours: {parent.router}; theirs: {theirs.router})")
             router = theirs.router if prefer == "theirs" else parent.router
         if conflicts:
             raise LynxError(
-                f"merge: {len(conflicts)} conflicts, nothing was taken: {brief(conflicts, 3)}; "
+                f"{command}: {len(conflicts)} conflicts, nothing was taken: {brief(conflicts, 3)}; "
                 f"settle them with --prefer {'|'.join(PREFERENCES)}"
             )
+        return changed, router
+
+    def change(parent: Snapshot) -> dict[str, Any]:
+        changed, router = union(parent)
         if not changed and router == parent.router:
             raise _NothingToDo
         copy_objects(other, registry, [theirs])  # again, under the lock: a collection may have run in between
-        return {"tasks": ours_map.put_all(changed).root, "router": router}
+        return {"tasks": registry.entries(parent).put_all(changed).root, "router": router}
 
+    union(registry.head())  # a conflict is told before anything is copied
+    copy_objects(other, registry, [theirs])
+    faults.fault_point("merge.objects")
     try:
-        return Merged(registry.commit(union, command=MERGE), tuple(taken), tuple(settled))
+        return Merged(registry.commit(change, command=command), tuple(taken), tuple(settled))
     except _NothingToDo:
         return Merged(registry.head(), (), ())
 

@@ -120,6 +120,11 @@ class Registry:
         if version not in entry.versions:
             known = ", ".join(f"{name}@{n}" for n in sorted(entry.versions))
             raise UsageError(f"task {name!r} has no version {number!r} in {self.path}; known: {known}")
+        return self.task_of(name, entry, version)
+
+    def task_of(self, name: str, entry: TaskEntry, version: int | None = None) -> TaskVersion:
+        """A version of an entry, by default the current one, with its manifest and record."""
+        version = version or entry.current
         digests = entry.versions[version]
         return TaskVersion(
             task=name,

@@ -94,9 +94,33 @@ class TaskStatistics:
             )
         except (SafetensorError, KeyError, TypeError, ValueError):
             raise LynxError(f"{where}: no router statistics, or damaged; run 'lynx-cl registry verify'") from None
-        if not (np.isfinite(made.sum).all() and np.isfinite(made.second_moment).all() and made.count > 0):
-            raise LynxError(f"{where}: router statistics that are not finite or of no request; add the task again")
+        made._check(where)
         return made
+
+    def _check(self, where: str) -> None:
+        """Raises LynxError, beginning with `where`, where the parts do not agree with each other."""
+        floats = (self.sum, self.second_moment, self.prototypes, self.exemplars, self.similarities)
+        if not (self.count > 0 and all(np.isfinite(part).all() for part in floats)):
+            raise LynxError(f"{where}: router statistics that are not finite or of no request; add the task again")
+        rows = ((self.prototypes, None), (self.exemplars, len(self.texts)))
+        agree = (
+            self.sum.ndim == 1
+            and all(p.ndim == 2 and p.shape[1] == self.dimension and n in (None, len(p)) for p, n in rows)
+            and 0 < len(self.prototypes) <= self.count
+            and 0 < len(self.exemplars) <= self.count
+            and self.similarities.shape in ((self.count,), (0,))
+            and all(np.allclose(np.linalg.norm(p, axis=1), 1, atol=1e-3) for p, _ in rows)
+            # unit vectors: their squares sum to how many they are, and their sum is no longer than that
+            and abs(float(np.trace(self.second_moment)) - self.count) <= 1e-3 * self.count
+            and float(np.linalg.norm(self.sum)) <= self.count * (1 + 1e-3)
+        )
+        if not agree:
+            raise LynxError(f"{where}: the counts of its router statistics do not agree; get the bank again")
+
+
+def check_statistics(data: bytes, where: str) -> None:
+    """Raises LynxError, beginning with `where`, for bytes that are no sound router statistics."""
+    TaskStatistics.from_bytes(data, where)
 
 
 def fit_task(
