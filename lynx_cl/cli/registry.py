@@ -288,6 +288,53 @@ def import_one(
         note(f"{registry.path}: taken: {', '.join(done.taken) or 'none'}; settled: {', '.join(done.settled) or 'none'}")
 
 
+@app.command("push")
+def push_to(
+    address: Annotated[str, typer.Argument(help="A folder, s3://BUCKET/PATH, or another address that fsspec reads.")],
+    prefer: Annotated[str | None, typer.Option("--prefer", help="Settle conflicts: ours, theirs or both.")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring the registry to an address, merged with what others pushed there; only what it lacks travels.
+
+    Example: lynx-cl registry push s3://team/lynx
+
+    S3 takes its keys, region and endpoint from the environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL and so on).
+    """
+    from lynx_cl.registry.remote import push
+
+    done = push(open_registry(home), address, prefer)  # type: ignore[arg-type]
+    if as_json:
+        print_json(done)
+    else:
+        merged = f", merged with {done.merged} that others pushed" if done.merged else ""
+        note(f"{address}: {done.snapshot[:12]}{merged}; {done.objects} objects, {done.bytes / 1e6:.1f} MB travelled")
+
+
+@app.command("pull")
+def pull_from(
+    address: Annotated[str, typer.Argument(help="Where a registry was pushed to.")],
+    prefer: Annotated[str | None, typer.Option("--prefer", help="Settle conflicts: ours, theirs or both.")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take in what was pushed to an address, each byte checked; only what is not here travels.
+
+    Example: lynx-cl registry pull s3://team/lynx
+    """
+    from lynx_cl.registry.remote import pull
+
+    registry = open_registry(home)
+    done = pull(registry, address, prefer)  # type: ignore[arg-type]
+    taken = sorted({name for merged in done for name in merged.taken})
+    settled = sorted({name for merged in done for name in merged.settled} - set(taken))
+    head = registry.head()
+    if as_json:
+        print_json({"snapshot": head.digest, "state": head.state, "taken": taken, "settled": settled})
+    else:
+        note(f"{registry.path}: taken: {', '.join(taken) or 'none'}; settled: {', '.join(settled) or 'none'}")
+
+
 @app.command("gc")
 def collect_garbage(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,

@@ -12,8 +12,8 @@ from typing import Any
 
 from lynx_cl.errors import LynxError, UsageError
 from lynx_cl.registry import faults
-from lynx_cl.registry.merge import PREFERENCES, Conflict, Prefer, merge_entries
-from lynx_cl.registry.reach import references
+from lynx_cl.registry.merge import PREFERENCES, Joined, Prefer, join
+from lynx_cl.registry.reach import Source, references
 from lynx_cl.registry.snapshot import DIGEST, Snapshot, TaskEntry
 from lynx_cl.registry.store import Registry, brief
 
@@ -102,80 +102,64 @@ def find_snapshot(registry: Registry, digest: str) -> Snapshot:
     return registry.snapshot(fit[0])
 
 
-def merge(
-    registry: Registry,
-    other: Registry,
-    prefer: Prefer | None = None,
-    *,
-    theirs: Snapshot | None = None,
-    settings: bool = True,
-    command: str = MERGE,
-) -> Merged:
-    """Take in what another registry of the same base holds, at its head or at the snapshot `theirs`.
+def check_preference(prefer: str | None) -> None:
+    """Raises UsageError for a preference that there is not."""
+    if prefer is not None and prefer not in PREFERENCES:
+        raise UsageError(f"prefer {prefer!r} is unknown; known: {', '.join(PREFERENCES)}")
 
-    Without `settings` the router's stay as they are, whatever the other's.
+
+def merge(registry: Registry, other: Registry, prefer: Prefer | None = None) -> Merged:
+    """Take in what another registry of the same base holds at its head.
 
     Raises LynxError naming every conflict that `prefer` does not settle, for another base, and where an object of the
     other registry is missing or damaged; nothing has changed then.
     """
-    if prefer is not None and prefer not in PREFERENCES:
-        raise UsageError(f"prefer {prefer!r} is unknown; known: {', '.join(PREFERENCES)}")
-    theirs = theirs or other.head()
+    return take_in(registry, other, other.head(), prefer)
+
+
+def take_in(
+    registry: Registry,
+    other: Source,
+    theirs: Snapshot,
+    prefer: Prefer | None = None,
+    *,
+    settings: bool = True,
+    command: str = MERGE,
+) -> Merged:
+    """Merge with a snapshot that `other` holds. Without `settings` the router's stay as they are.
+
+    Raises as `merge`.
+    """
+    check_preference(prefer)
     if not registry.exists():
         registry.init(theirs.base.fingerprint, theirs.base.name, router=theirs.router)
-    taken: list[str] = []
-    settled: list[str] = []
+    joined: Joined | None = None
 
-    def union(parent: Snapshot) -> tuple[dict[str, TaskEntry], dict[str, Any]]:
-        """The entries that change, and the router's settings. Writes nothing."""
+    def union(parent: Snapshot) -> Joined:
         registry.check_base(theirs.base.fingerprint, theirs.base.name, parent)
-        ours_map, theirs_map = registry.entries(parent), other.entries(theirs)
-        changed: dict[str, TaskEntry] = {}
-        conflicts = []
-        taken.clear()
-        settled.clear()
-        for name in ours_map.changes(theirs_map):
-            mine, his = ours_map.get(name), theirs_map.get(name)
-            if his is None:
-                continue
-            joined = his if mine is None else merge_entries(mine, his, prefer)
-            if joined is None and mine is not None:
-                conflicts.append(str(Conflict(name, mine, his)))
-            elif joined is not None and joined != mine:
-                changed[name] = joined
-                if mine is None:
-                    taken.append(name)
-                elif joined.state_facts() != mine.state_facts():
-                    settled.append(name)
-        router = parent.router
-        if settings and theirs.router != parent.router:
-            if prefer not in ("ours", "theirs"):
-                conflicts.append(f"the router's settings (ours: {parent.router}; theirs: {theirs.router})")
-            router = theirs.router if prefer == "theirs" else parent.router
-        if conflicts:
-            raise LynxError(
-                f"{command}: {len(conflicts)} conflicts, nothing was taken: {brief(conflicts, 3)}; "
-                f"settle them with --prefer {'|'.join(PREFERENCES)}"
-            )
-        return changed, router
+        routers = parent.router, theirs.router if settings else parent.router
+        return join(registry.entries(parent), other.entries(theirs), routers, prefer, command)
 
     def change(parent: Snapshot) -> dict[str, Any]:
-        changed, router = union(parent)
-        if not changed and router == parent.router:
+        nonlocal joined
+        joined = union(parent)
+        if not joined.entries and joined.router == parent.router:
             raise _NothingToDo
         copy_objects(other, registry, [theirs])  # again, under the lock: a collection may have run in between
-        return {"tasks": registry.entries(parent).put_all(changed).root, "router": router}
+        return {"tasks": registry.entries(parent).put_all(joined.entries).root, "router": joined.router}
 
     union(registry.head())  # a conflict is told before anything is copied
     copy_objects(other, registry, [theirs])
     faults.fault_point("merge.objects")
     try:
-        return Merged(registry.commit(change, command=command), tuple(taken), tuple(settled))
+        snapshot = registry.commit(change, command=command)
     except _NothingToDo:
         return Merged(registry.head(), (), ())
+    assert joined is not None
+    return Merged(snapshot, joined.taken, joined.settled)
 
 
-def copy_objects(source: Registry, target: Registry, snapshots: Iterable[Snapshot]) -> int:
+def copy_objects(source: Source, target: Registry, snapshots: Iterable[Snapshot]) -> int:
     """Copy what snapshots reach and the target lacks, each byte checked; returns how many bytes that were."""
     copied = 0
     for snapshot in snapshots:

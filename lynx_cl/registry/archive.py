@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lynx_cl.errors import LynxError, UsageError
-from lynx_cl.registry.algebra import Merged, merge
+from lynx_cl.registry.algebra import Merged, take_in
 from lynx_cl.registry.canonical import sha256
 from lynx_cl.registry.durable import write_whole
 from lynx_cl.registry.merge import Prefer
@@ -111,7 +111,7 @@ def import_archive(
             source.objects.put(data)
         _check_whole(source, snapshot, parts, path)
         _check_contents(source, snapshot, path, {"bank": check_weights, **(checks or {})})
-        return merge(registry, source, prefer, theirs=snapshot, settings=False, command="import")
+        return take_in(registry, source, snapshot, prefer, settings=False, command="import")
 
 
 def read_archive(path: Path, limit: int = LIMIT) -> tuple[Snapshot, dict[str, bytes]]:

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from lynx_cl.errors import LynxError
 from lynx_cl.registry.snapshot import TaskEntry, Version
+from lynx_cl.registry.store import brief
+from lynx_cl.registry.tree import TaskMap
 
 Prefer = Literal["ours", "theirs", "both"]
 PREFERENCES: tuple[Prefer, ...] = ("ours", "theirs", "both")
@@ -30,6 +33,57 @@ class Conflict:
             return f"version {entry.current} of {len(entry.versions)}, bank {entry.versions[entry.current].bank[:12]}"
 
         return f"{self.task} (ours: {brief(self.ours)}; theirs: {brief(self.theirs)})"
+
+
+@dataclass(frozen=True)
+class Joined:
+    """What the first of two registries must change to hold what both do: entries by task, and the router's settings.
+
+    `taken` are tasks that it did not have, `settled` those in which another content of it was settled.
+    """
+
+    entries: dict[str, TaskEntry]
+    router: dict[str, Any]
+    taken: tuple[str, ...]
+    settled: tuple[str, ...]
+
+
+def join(
+    ours: TaskMap,
+    theirs: TaskMap,
+    routers: tuple[dict[str, Any], dict[str, Any]],
+    prefer: Prefer | None,
+    command: str,
+) -> Joined:
+    """The union of two registries' tasks and router settings (`routers`, ours first). Writes nothing.
+
+    Raises LynxError naming every conflict that `prefer` does not settle.
+    """
+    entries: dict[str, TaskEntry] = {}
+    conflicts, taken, settled = [], [], []
+    for name in ours.changes(theirs):
+        mine, his = ours.get(name), theirs.get(name)
+        if his is None:
+            continue
+        if mine is None:
+            entries[name] = his
+            taken.append(name)
+            continue
+        both = merge_entries(mine, his, prefer)
+        if both is None:
+            conflicts.append(str(Conflict(name, mine, his)))
+        elif both != mine:
+            entries[name] = both
+            if both.state_facts() != mine.state_facts():
+                settled.append(name)
+    if routers[0] != routers[1] and prefer not in ("ours", "theirs"):
+        conflicts.append(f"the router's settings (ours: {routers[0]}; theirs: {routers[1]})")
+    if conflicts:
+        raise LynxError(
+            f"{command}: {len(conflicts)} conflicts, nothing was taken: {brief(conflicts, 3)}; "
+            f"settle them with --prefer {'|'.join(PREFERENCES)}"
+        )
+    return Joined(entries, routers[prefer == "theirs"], tuple(taken), tuple(settled))
 
 
 def merge_entries(ours: TaskEntry, theirs: TaskEntry, prefer: Prefer | None = None) -> TaskEntry | None:

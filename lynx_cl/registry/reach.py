@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
 
 from lynx_cl.errors import LynxError
 from lynx_cl.registry.snapshot import AddRecord, NodeRef, Snapshot, TaskEntry, TaskManifest
-from lynx_cl.registry.store import Registry
 from lynx_cl.registry.tree import Branch, Leaf, Node, TaskMap
 from lynx_cl.registry.views import parse
 
 
-def references(registry: Registry, snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+class Objects(Protocol):
+    """Where objects lie."""
+
+    def path(self, digest: str) -> Path: ...
+
+
+class Source(Protocol):
+    """What holds snapshots: a registry, or one at an address elsewhere."""
+
+    @property
+    def objects(self) -> Objects: ...
+
+    def entries(self, snapshot: Snapshot) -> TaskMap:
+        """The tasks of a snapshot."""
+        ...
+
+    def read(self, digest: str) -> bytes:
+        """An object, checked. Raises LynxError."""
+        ...
+
+
+def references(registry: Source, snapshot: Snapshot) -> Iterator[tuple[str, str]]:
     """Every object that a snapshot needs, with what it is; those below what is missing or damaged are not known."""
     yield from ((digest, f"{role} of the base") for role, digest in snapshot.base.files.items())
     if snapshot.certificate:
@@ -38,7 +60,7 @@ def _nodes(entries: TaskMap) -> Iterator[tuple[NodeRef, Node | None]]:
             waiting += node.children.values()
 
 
-def _parts(registry: Registry, name: str, entry: TaskEntry) -> Iterator[tuple[str, str]]:
+def _parts(registry: Source, name: str, entry: TaskEntry) -> Iterator[tuple[str, str]]:
     """Every object of a task's versions, with what it is."""
     for number, version in entry.versions.items():
         parts: tuple[tuple[str, str, type[TaskManifest] | type[AddRecord]], ...] = (
