@@ -14,6 +14,7 @@ from lynx_cl.cli.output import note, percent, print_facts, print_json, print_tab
 from lynx_cl.errors import LynxError, UsageError
 
 if TYPE_CHECKING:
+    from lynx_cl.continual.deep import Promise
     from lynx_cl.registry import Registry, TaskVersion
     from lynx_cl.registry.snapshot import TaskEntry
 
@@ -77,22 +78,42 @@ def show_task(
 
 
 @app.command("verify")
-def verify_registry(home: HomeOption = None, as_json: JsonOption = False) -> None:
+def verify_registry(
+    deep: Annotated[bool, typer.Option("--deep", help="Also run what the certificates promise again.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Check every byte against its digest; names what changed or is missing.
 
-    Example: lynx-cl registry verify
+    Example: lynx-cl registry verify --deep
+
+    With --deep the base, each bank and the router run again on this machine, and the promises of each certificate
+    (logits, parameters, router error) are held against what is seen.
     """
     from lynx_cl.registry import verify
 
     registry = open_registry(home)
     problems = verify(registry)
     objects = sum(1 for _ in registry.objects)
+    promises = _promises(registry) if deep and not problems and registry.exists() else []
+    broken = [promise for promise in promises if promise.holds is False]
     if as_json:
-        print_json({"ok": not problems, "objects": objects, "problems": problems})
+        facts = {"ok": not problems and not broken, "objects": objects, "problems": problems}
+        print_json({**facts, "promises": promises} if deep else facts)
     elif problems:
         print_table(("file", "problem"), ((problem.path, problem.message) for problem in problems))
     else:
         print(f"{registry.path}: {objects} objects, all as they were written")
+        if promises:
+            words = {True: "holds", False: "BROKEN", None: "cannot tell"}
+            print_table(
+                ("task", "promise", "", "seen"), ((p.task, p.promise, words[p.holds], p.seen) for p in promises)
+            )
+    if broken:
+        first = broken[0]
+        raise LynxError(
+            f"{registry.path}: {len(broken)} promises broken: {first.promise} of {first.task}: {first.seen}"
+        )
     if problems:
         raise LynxError(f"{registry.path}: {len(problems)} of its files are wrong; restore them from a copy")
 
@@ -364,6 +385,12 @@ def collect_garbage(
         f"{registry.path}: {word} {report.objects} objects, {report.snapshots} snapshots and {report.leftovers} "
         f"unfinished files, {report.bytes / 1e6:.1f} MB"
     )
+
+
+def _promises(registry: Registry) -> list[Promise]:
+    from lynx_cl.continual.deep import verify_deep
+
+    return verify_deep(registry)
 
 
 def _size(registry: Registry, digest: str) -> int:

@@ -6,7 +6,6 @@ the registry before the commit, which is one transaction.
 
 from __future__ import annotations
 
-import importlib.metadata
 import shutil
 import tempfile
 import time
@@ -19,7 +18,7 @@ from lynx_cl.banks.base import Bank, bank_bytes, build_bank
 from lynx_cl.banks.growth import Growth, growth
 from lynx_cl.base.load import Base, load_base
 from lynx_cl.base.taps import find_taps
-from lynx_cl.continual.certificate import certificate, check_retention, probe_digests
+from lynx_cl.continual.certificate import certificate, check_retention, kept_errors, libraries, machine, probe_digests
 from lynx_cl.continual.history import Stage, forgetting, stages_of
 from lynx_cl.continual.learned import Learned, learned, tests
 from lynx_cl.continual.measure import TaskUnderTest, main_scores, measure, routing
@@ -40,7 +39,6 @@ from lynx_cl.training.trainer import TrainResult, train_bank
 
 Say = Callable[[str], None]
 VALIDATION_PICTURES = 60
-LIBRARIES = ("torch", "lightning", "transformers", "torchmetrics", "faiss-cpu", "safetensors")
 
 
 def add_task(
@@ -89,15 +87,23 @@ def add_task(
     stage = Stage(plan.card.name, alone, main_scores(measured, "blind"), main_scores(measured, "aware"))
     stages = (*stages_of(plan.registry), stage)
     proof = certificate(
-        logits_before=before,
-        logits_after=after,
+        base={"name": base.name, "fingerprint": base.fingerprint},
+        banks_before={name: version.bank for name, version in known.versions.items()},
+        logits_before=before.logits,
+        logits_after=after.logits,
+        answers_before=before.answers,
+        answers_after=after.answers,
+        tolerance=0.0,
         frozen_before=result.frozen_digest_before,
         frozen_after=result.frozen_digest_after,
         bank=result.bank_digest,
         growth=growths,
         forgetting=forgetting(stages),
         routing=routing(measured),
-        libraries=_libraries(),
+        router_error_on_kept_before=kept_errors([s for s in statistics if s.task != plan.card.name]),
+        router_error_on_kept_after=kept_errors(statistics),
+        libraries=libraries(),
+        machine=machine(),
     )
     with tempfile.TemporaryDirectory() as scratch:
         figures = draw(Path(scratch), plan, stages, tested, measured)
@@ -121,7 +127,7 @@ def add_task(
             run_id=run.run_id,
             source=plan.spec,
             scores={**stage.record(), "metrics": dict(task_facts(measured))},
-            libraries=_libraries(),
+            libraries=libraries(),
         )
         own = next(s for s in statistics if s.task == plan.card.name)
         snapshot = commit(plan, base, bank, grown, result, record, data, own, proof, figures, head)
@@ -258,10 +264,6 @@ def _params(plan: Plan, base: Base, bank: Bank) -> dict[str, Any]:
         **{f"bank.{key}": value for key, value in bank.bank_config().items()},
         **{f"train.{key}": value for key, value in plan.config.train.model_dump().items()},
     }
-
-
-def _libraries() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in LIBRARIES}
 
 
 def _folder(plan: Plan) -> Path | None:

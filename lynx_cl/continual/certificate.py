@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,15 +16,17 @@ from lynx_cl.data.collate import encode
 from lynx_cl.data.example import Example
 from lynx_cl.data.understanding import understanding
 from lynx_cl.errors import LynxError
+from lynx_cl.router.embedders import Request, Rows, TextEmbedder
+from lynx_cl.router.router import Router
+from lynx_cl.router.statistics import TaskStatistics
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from lynx_cl.banks.attach import Attachment
     from lynx_cl.base.load import Base
 
 PROBES = 4  # pictures of the probe batch
 BASE_ROW = "base"
+LIBRARIES = ("torch", "lightning", "transformers", "torchmetrics", "faiss-cpu", "safetensors")
 
 
 def probe(base: Base) -> dict[str, Any]:
@@ -38,22 +44,86 @@ def _inputs(base: Base, examples: Sequence[Example]) -> dict[str, Any]:
     }
 
 
-def probe_digests(base: Base, attachment: Attachment) -> dict[str, str]:
-    """sha256 of the logits of the base and of every attached bank on the probe batch, by name."""
+@dataclass(frozen=True)
+class Probe:
+    """sha256 of what the base and every attached bank make of the probe batch, by name.
+
+    `logits` are exact to the bit, so they compare on one machine and one version of the libraries; `answers` are the
+    likeliest tokens, which other arithmetic seldom changes.
+    """
+
+    logits: dict[str, str]
+    answers: dict[str, str]
+
+
+def probe_digests(base: Base, attachment: Attachment) -> Probe:
+    """What the base and the banks of an attachment make of the probe batch."""
     inputs = probe(base)
-    digests = {}
+    made = Probe({}, {})
     for name in (None, *sorted(attachment.banks)):
         with torch.inference_mode(), attachment.bank(name):
             logits = base.model(**inputs, use_cache=False).logits
-        digests[name or BASE_ROW] = digest([("logits", logits)])
-    return digests
+        made.logits[name or BASE_ROW] = digest([("logits", logits)])
+        made.answers[name or BASE_ROW] = digest([("answers", logits.argmax(-1))])
+    return made
 
 
-def check_retention(before: dict[str, str], after: dict[str, str]) -> None:
+def check_retention(before: Probe, after: Probe) -> None:
     """Raises LynxError naming the first bank whose logits are others now."""
-    for name, value in before.items():
-        if after.get(name) != value:
+    for name, value in before.logits.items():
+        if after.logits.get(name) != value:
             raise LynxError(f"certify: the logits of '{name}' on the probe batch changed; nothing is committed")
+
+
+def kept_errors(statistics: Sequence[TaskStatistics]) -> dict[str, float]:
+    """How much of each task's kept requests a router over these tasks sends elsewhere, in [0, 1].
+
+    The kept requests are spread over those that it was solved from: not held out, but the same for every reader.
+    """
+    if not statistics:
+        return {}
+    router = Router.solve(statistics, GivenRows(statistics[0]))
+    return {
+        task.task: sum(d.task != task.task for d in router.decide_rows(task.exemplars)) / len(task.exemplars)
+        for task in router.tasks
+    }
+
+
+def libraries() -> dict[str, str]:
+    """Versions of the libraries that figures depend on."""
+    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+
+
+def machine() -> dict[str, Any]:
+    """What exact logits depend on beside the libraries."""
+    return {
+        "processor": platform.machine(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+@dataclass(frozen=True)
+class GivenRows:
+    """Stands for the embedder of stored statistics where all rows are there already."""
+
+    statistics: TaskStatistics
+    near: float = TextEmbedder.near
+
+    @property
+    def name(self) -> str:
+        return self.statistics.embedder
+
+    @property
+    def digest(self) -> str:
+        return self.statistics.embedder_digest
+
+    @property
+    def dimension(self) -> int:
+        return self.statistics.dimension
+
+    def embed(self, requests: Sequence[Request]) -> Rows:
+        raise LynxError("router: these statistics came without their embedder")
 
 
 def certificate(**parts: Any) -> bytes:

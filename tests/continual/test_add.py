@@ -12,7 +12,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import safetensors.numpy
 
 from lynx_cl.data.scenes import make_scene
 from lynx_cl.registry import Registry
@@ -51,6 +53,39 @@ def test_certificate_proves_equal_logits_and_frozen_tensors(learned):
     proof = json.loads(lynx("registry", "show", "grounding", "--certificate", "--json", home=home).stdout)
     assert proof["logits_before"]["base"] == proof["logits_after"]["base"]
     assert proof["frozen_before"] == proof["frozen_after"]
+    assert proof["base"]["name"] == "nano" and proof["banks_before"] == {}
+    assert set(proof["router_error_on_kept_before"]) == {"base"} and proof["router_error_on_kept_before"]["base"] < 0.2
+    assert set(proof["router_error_on_kept_after"]) == {"base", "grounding"}
+
+
+def test_every_promise_of_a_certificate_is_run_again(learned, tmp_path):
+    home = copy(learned, tmp_path)
+    told = json.loads(lynx("registry", "verify", "--deep", "--json", home=home).stdout)
+    assert told["ok"] and {(p["task"], p["promise"], p["holds"]) for p in told["promises"]} == {
+        ("base", "fingerprint", True),
+        ("grounding", "logits of base", True),
+        ("grounding", "logits of grounding", True),
+        ("grounding", "parameters", True),
+        ("grounding", "router error on kept requests", True),
+    }
+
+
+def test_a_bank_that_answers_otherwise_is_found(learned, tmp_path):
+    """Every byte is as it was written, yet it is not what the certificate was made of."""
+    home = copy(learned, tmp_path)
+    registry = Registry(home / "registry")
+    version = registry.task("grounding")
+    tensors = safetensors.numpy.load(registry.read(version.bank))
+    name = next(name for name in tensors if name.endswith("alpha"))
+    parts = {
+        "bank": safetensors.numpy.save({**tensors, name: np.asarray(tensors[name] + 1)}),
+        "router": registry.read(version.manifest.files["router"]),
+    }
+    proof = {"certificate": registry.read(version.record.files["certificate"])}
+    registry.add(version.manifest, parts, version.record, record_files=proof, update=True)
+    done = lynx("registry", "verify", "--deep", home=home, check=False)
+    assert done.returncode == 1 and "promises broken: logits of grounding" in done.stderr
+    assert lynx("registry", "verify", home=home).returncode == 0
 
 
 def test_registry_lists_and_verifies(learned):
