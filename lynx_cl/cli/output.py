@@ -57,11 +57,20 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
     Console().print(table)
 
 
-def print_facts(facts: Mapping[str, Any]) -> None:
-    """Print one fact a line: its name, padded, and its value."""
+def print_facts(facts: Mapping[str, Any], indent: int = 0) -> None:
+    """Print one fact a line: its name, padded, and its value. Maps and lists of lists go on below, indented."""
     width = max(map(len, facts), default=0)
+    space = " " * indent
     for name, value in facts.items():
-        print(f"{name:<{width}}  {text(value)}")
+        if isinstance(value, Mapping) and value:
+            print(f"{space}{name}")
+            print_facts({str(key): item for key, item in value.items()}, indent + 2)
+        elif isinstance(value, list | tuple) and value and all(isinstance(item, list | tuple) for item in value):
+            print(f"{space}{name}")
+            for item in value:
+                print(f"{space}  {' | '.join(map(text, item))}")
+        else:
+            print(f"{space}{name:<{width}}  {text(value)}")
 
 
 def note(line: str) -> None:

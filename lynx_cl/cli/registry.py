@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from lynx_cl.registry import Registry, TaskVersion
     from lynx_cl.registry.snapshot import TaskEntry
 
-app = typer.Typer(help="List, show, verify, compare, move, merge and roll back what was learned.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, show, verify, sign, compare, move, merge and roll back what was learned.", no_args_is_help=True
+)
 
 
 @app.command("list")
@@ -30,11 +32,22 @@ def list_tasks(home: HomeOption = None, as_json: JsonOption = False) -> None:
     registry = open_registry(home)
     rows = registry.list()
     if as_json:
-        print_json(rows)
+        print_json([{key: value for key, value in vars(row).items() if key != "score"} for row in rows])
     elif not rows:
         note(f"{registry.path}: no tasks yet; 'lynx-cl add-task grounding --data scout' learns the first")
     else:
-        columns = ("task", "version", "kind", "parameters", "growth", "active growth", "base", "bank", "created")
+        columns = (
+            "task",
+            "version",
+            "kind",
+            "parameters",
+            "growth",
+            "active growth",
+            "score",
+            "base",
+            "bank",
+            "created",
+        )
         print_table(
             columns,
             (
@@ -45,6 +58,7 @@ def list_tasks(home: HomeOption = None, as_json: JsonOption = False) -> None:
                     f"{row.parameters:,}",
                     percent(row.growth_total),
                     percent(row.growth_active),
+                    row.score,
                     row.base,
                     row.digest[:12],
                     row.created,
@@ -73,13 +87,21 @@ def show_task(
         facts = _facts(registry, version)
     if as_json:
         print_json(facts)
-    else:
-        print_facts(facts)
+        return
+    prompts = facts.get("card", {}).get("prompts")
+    if prompts:
+        counts = {section: f"{len(phrasings)} phrasings" for section, phrasings in prompts.items() if phrasings}
+        facts = {**facts, "card": {**facts["card"], "prompts": counts}}
+    print_facts(facts)
 
 
 @app.command("verify")
 def verify_registry(
     deep: Annotated[bool, typer.Option("--deep", help="Also run what the certificates promise again.")] = False,
+    signed: Annotated[
+        list[Path] | None,
+        typer.Option("--signed", help="A public key that must have signed the present state; may be given again."),
+    ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -95,6 +117,10 @@ def verify_registry(
     registry = open_registry(home)
     problems = verify(registry)
     objects = sum(1 for _ in registry.objects)
+    if signed and not problems:
+        from lynx_cl.registry.sign import signer
+
+        note(f"{registry.path}: signed by {signer(registry, [path.expanduser() for path in signed])}")
     promises = _promises(registry) if deep and not problems and registry.exists() else []
     broken = [promise for promise in promises if promise.holds is False]
     if as_json:
@@ -116,6 +142,33 @@ def verify_registry(
         )
     if problems:
         raise LynxError(f"{registry.path}: {len(problems)} of its files are wrong; restore them from a copy")
+
+
+@app.command("sign")
+def sign_head(
+    key: Annotated[Path, typer.Option("--key", help="A private Ed25519 key in PEM.")],
+    new_key: Annotated[bool, typer.Option("--new-key", help="Make the key first, and FILE.pub beside it.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Sign the present snapshot, and with it all that it holds.
+
+    Example: lynx-cl registry sign --key team.pem --new-key
+
+    'lynx-cl registry verify --signed team.pem.pub' checks it.
+    """
+    from lynx_cl.registry import sign
+
+    registry = open_registry(home)
+    registry.head()
+    key = key.expanduser()
+    if new_key:
+        note(f"{sign.new_key(key)}: the public key, to give to others")
+    made = sign.sign(registry, key)
+    if as_json:
+        print_json(made)
+    else:
+        note(f"{registry.path}: snapshot {made.snapshot[:12]} signed by the key {made.key[:16]}")
 
 
 @app.command("log")
@@ -425,9 +478,23 @@ def _facts(registry: Registry, version: TaskVersion) -> dict[str, Any]:
         "card": manifest.card,
         "data": manifest.data,
         "training": manifest.training,
+        "prototypes": _prototypes(registry, version),
         "files": {**manifest.files, **record.files},
         **record.model_dump(exclude={"format", "files"}),
     }
+
+
+def _prototypes(registry: Registry, version: TaskVersion) -> list[list[str]]:
+    """For each of the router's prototypes of a task, the kept requests nearest to it."""
+    from lynx_cl.router.statistics import TaskStatistics
+
+    digest = version.manifest.files.get("router")
+    if digest is None:
+        return []
+    try:
+        return TaskStatistics.from_bytes(registry.read(digest), version.task).nearest_texts()
+    except LynxError:  # of a made-up bank, or of a later format; the other facts are worth showing
+        return []
 
 
 def _certificate(registry: Registry, version: TaskVersion) -> dict[str, Any]:

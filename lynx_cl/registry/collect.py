@@ -18,6 +18,7 @@ from lynx_cl.registry import faults
 from lynx_cl.registry.algebra import DROP, REMOVE
 from lynx_cl.registry.durable import sync_folder, write_whole
 from lynx_cl.registry.reach import references
+from lynx_cl.registry.sign import FOLDER
 from lynx_cl.registry.snapshot import Snapshot
 from lynx_cl.registry.store import Registry
 from lynx_cl.registry.verify import verify
@@ -54,8 +55,9 @@ def collect(registry: Registry, *, keep: int | None = None, dry_run: bool = Fals
         names = {f"{snapshot.digest}.json" for snapshot in kept}
         objects = [path for path in registry.objects if path.parent.name + path.name not in reached]
         snapshots = [path for path in sorted(registry.snapshots.glob("*")) if path.name not in names]
+        signatures = [path for path in (registry.path / FOLDER).glob("*") if f"{path.name[:64]}.json" not in names]
         leftovers = [path for path in sorted(registry.scratch.glob("*")) if abandoned(path)]
-        gone = [*snapshots, *objects, *leftovers]
+        gone = [*snapshots, *objects, *signatures, *leftovers]
         report = Collected(len(objects), len(snapshots), len(leftovers), sum(path.stat().st_size for path in gone))
         if dry_run:
             return report

@@ -89,6 +89,12 @@ class AddRecord(Stored):
     libraries: dict[str, str] = {}
     files: dict[str, Digest] = {}
 
+    def score(self, task: str) -> float | None:
+        """The main score of a task through the router as it was measured with this add; None where it was not."""
+        blind = self.scores.get("blind")
+        value = blind.get(task) if isinstance(blind, dict) else None
+        return float(value) if isinstance(value, int | float) else None
+
 
 class BaseRef(Stored):
     """The base of a registry; `files` are objects that belong to it, as the `router` statistics of its own requests."""
@@ -109,6 +115,7 @@ class Version(Stored):
     growth_active: Fraction
     bank: Digest
     created: str
+    score: float | None = None
 
     @classmethod
     def of(cls, manifest: TaskManifest, record: AddRecord) -> Version:
@@ -122,6 +129,7 @@ class Version(Stored):
             growth_active=manifest.growth_active,
             bank=manifest.files["bank"],
             created=record.created,
+            score=record.score(manifest.task),
         )
 
 

@@ -7,6 +7,7 @@ On disk, below one folder:
     head                        the digest of the current snapshot, replaced atomically
     log                         one line a commit
     beginning                   the oldest snapshot that was kept, once a collection has removed older ones
+    signatures/                 of snapshots, where they were asked for (see sign.py)
     lock, tmp/                  held while the head is compared and swapped; files not yet complete
 
 Objects reach the disk before the snapshot that names them, the snapshot before the log's line, that before the head. A

@@ -32,7 +32,8 @@ class TaskVersion:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of `registry list`. `growth_*` are fractions of the base; `digest` is the sha256 of the bank's bytes."""
+    """One line of `registry list`. `growth_*` are fractions of the base; `digest` is the sha256 of the bank's bytes;
+    `score` is the main one when it was added, task-blind."""
 
     task: str
     version: int
@@ -43,6 +44,7 @@ class Row:
     base: str
     digest: str
     created: str
+    score: float | None = None
 
 
 def row(task: str, entry: TaskEntry, base: str) -> Row:
@@ -58,6 +60,7 @@ def row(task: str, entry: TaskEntry, base: str) -> Row:
         base=base,
         digest=version.bank,
         created=version.created,
+        score=version.score,
     )
 
 

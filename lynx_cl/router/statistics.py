@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from lynx_cl.errors import LynxError, UsageError
-from lynx_cl.router import prototypes
-from lynx_cl.router.embedders import Embedder, Request
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from lynx_cl.router.embedders import Embedder
 
 FORMAT = 1
 KEY = "lynx_cl"
@@ -47,6 +47,11 @@ class TaskStatistics:
     @property
     def dimension(self) -> int:
         return len(self.sum)
+
+    def nearest_texts(self, count: int = 3) -> list[list[str]]:
+        """For each prototype the kept requests that are nearest to it, the nearest first."""
+        places = np.argsort(-(self.prototypes @ self.exemplars.T), axis=1, kind="stable")[:, :count]
+        return [[self.texts[place] for place in row] for row in places]
 
     def to_bytes(self) -> bytes:
         """Safetensors: the same statistics give the same bytes. Of the second moment one triangle is kept."""
@@ -131,6 +136,8 @@ def fit_task(
     The order of the prompts does not matter where there are no pictures, and a repeated one then counts once. Raises
     UsageError where there is none or one is empty.
     """
+    from lynx_cl.router.embedders import Request
+
     if not texts:
         raise UsageError(f"task {name}: the router needs at least one prompt of it; give some")
     if images is None:
@@ -142,6 +149,8 @@ def fit_task(
 
 def summed(name: str, texts: Sequence[str], rows: NDArray[np.float32], embedder: Embedder) -> TaskStatistics:
     """The statistics of requests whose vectors `rows` (n, dimension) are known already."""
+    from lynx_cl.router import prototypes
+
     exact = rows.astype(np.float64)
     if not np.isfinite(exact).all():
         raise LynxError(f"task {name}: the embedder {embedder.name} gave vectors that are not finite")

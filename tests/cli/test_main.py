@@ -130,7 +130,7 @@ def test_registry_list_show_and_verify(tmp_path: Path, capsys: pytest.CaptureFix
     assert facts("registry", "verify") == {"ok": True, "objects": 11, "problems": []}
 
     assert main(["registry", "list", *home]) == 0
-    assert "grounding\t1\ttwin\t1,000\t10.0 %\t5.0 %\tnano" in capsys.readouterr().out
+    assert "grounding\t1\ttwin\t1,000\t10.0 %\t5.0 %\t-\tnano" in capsys.readouterr().out
     assert main(["registry", "show", "counting", *home]) == 0
     assert "metric=acc_iou50" in capsys.readouterr().out
 

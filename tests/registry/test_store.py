@@ -142,3 +142,10 @@ def test_a_manifest_of_an_unknown_format_or_key_is_named(tmp_path: Path) -> None
     registry.commit(lambda head: {"tasks": registry.entries(head).put("grounding", tampered).root}, command="test")
     with pytest.raises(LynxError, match="format: Input should be 1"):
         registry.task("grounding")
+
+
+def test_a_list_shows_the_score_of_the_add(tmp_path: Path) -> None:
+    registry = made(tmp_path, "cells")
+    kept = record().but(scores={"blind": {"grounding": 0.75, "base": 1.0}, "aware": {"grounding": 0.8}})
+    registry.add(manifest("grounding"), files(), kept)
+    assert {row.task: row.score for row in registry.list()} == {"cells": None, "grounding": 0.75}
