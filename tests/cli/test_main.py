@@ -132,7 +132,7 @@ def test_registry_list_show_and_verify(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["registry", "list", *home]) == 0
     assert "grounding\t1\ttwin\t1,000\t10.0 %\t5.0 %\t-\tnano" in capsys.readouterr().out
     assert main(["registry", "show", "counting", *home]) == 0
-    assert "metric=acc_iou50" in capsys.readouterr().out
+    assert "card\n  metric  acc_iou50\n" in capsys.readouterr().out
 
     registry.objects.path(rows[1]["digest"]).unlink()
     report = facts("registry", "verify", code=1)
