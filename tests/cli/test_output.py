@@ -32,4 +32,4 @@ def test_a_table_on_a_terminal_keeps_brackets(
 
 def test_facts_are_one_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     print_facts({"task": "grounding", "card": {"metric": "acc"}})
-    assert capsys.readouterr().out.splitlines() == ["task  grounding", "card  metric=acc"]
+    assert capsys.readouterr().out.splitlines() == ["task  grounding", "card", "  metric  acc"]

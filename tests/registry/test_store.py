@@ -149,3 +149,21 @@ def test_a_list_shows_the_score_of_the_add(tmp_path: Path) -> None:
     kept = record().but(scores={"blind": {"grounding": 0.75, "base": 1.0}, "aware": {"grounding": 0.8}})
     registry.add(manifest("grounding"), files(), kept)
     assert {row.task: row.score for row in registry.list()} == {"cells": None, "grounding": 0.75}
+
+
+def test_a_clock_that_goes_backwards_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lynx_cl.registry import store
+    from lynx_cl.registry.algebra import remove_task, roll_back
+    from lynx_cl.registry.collect import collect
+
+    registry = made(tmp_path)
+    for year, task in ((2030, "cells"), (1970, "counting"), (2001, "grounding")):
+        monkeypatch.setattr(store, "now", lambda year=year: f"{year}-01-01T00:00:00Z")
+        registry.add(manifest(task), files(task), record(f"{year}-01-01T00:00:00Z"))
+    assert [entry.task for entry in registry.log()] == [None, "cells", "counting", "grounding"]
+    assert registry.tasks() == ("cells", "counting", "grounding") and verify(registry) == []
+    earlier = registry.log()[1]
+    assert roll_back(registry, earlier.snapshot).state == earlier.state
+    remove_task(registry, "cells")
+    collect(registry)
+    assert registry.tasks() == () and verify(registry) == []
