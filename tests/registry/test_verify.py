@@ -24,7 +24,7 @@ def test_every_single_byte_change_is_found_and_named(tmp_path: Path) -> None:
     tried = 0
     for path in stored(registry):
         whole = path.read_bytes()
-        every = range(len(whole)) if path.name == "head" else generator.sample(range(len(whole)), min(60, len(whole)))
+        every = range(len(whole)) if path.name == "head" else generator.sample(range(len(whole)), min(90, len(whole)))
         for position in every:
             changed = bytearray(whole)
             changed[position] ^= 1 << generator.randrange(8)
