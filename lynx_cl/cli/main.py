@@ -28,7 +28,7 @@ COMMANDS = {  # name: what it is for; the module has the same name, and in it `a
     "evaluate": "Score every task, the forgetting, the growth and the routing.",
     "data": "Build, list and show data sets.",
     "base": "List, show and pretrain bases.",
-    "registry": "List, show, verify, compare, merge and roll back what was learned.",
+    "registry": "List, show, verify, sign, compare, move, merge and roll back what was learned.",
     "doctor": "Check this installation and its home.",
 }
 DISK = {

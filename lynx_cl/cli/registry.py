@@ -455,7 +455,8 @@ def _brief(entry: TaskEntry | None) -> str:
     if entry is None:
         return "-"
     version = entry.versions[entry.current]
-    return f"version {entry.current} of {len(entry.versions)}, {version.kind}, {version.bank[:12]}"
+    score = f", score {version.score:.4g}" if version.score is not None else ""
+    return f"version {entry.current} of {len(entry.versions)}, {version.kind}, {version.bank[:12]}{score}"
 
 
 def _facts(registry: Registry, version: TaskVersion) -> dict[str, Any]:

@@ -95,6 +95,7 @@ def _maker(
         absent = [label for label in vocabulary if label not in held]
         if absent and rng.random() < card.absent:
             asked.append(rng.choice(absent))
+        rng.shuffle(asked)
         return tuple(
             Example(
                 image=picture.image,
