@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -229,7 +230,7 @@ def show_tree(home: HomeOption = None, as_json: JsonOption = False) -> None:
                 f"{v['bytes'] / 1e6:.1f} MB  {v['bank'][:12]}  {v['created']}",
                 highlight=False,
             )
-    Console(highlight=False, soft_wrap=True).print(drawn)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(drawn)
 
 
 @app.command("diff")

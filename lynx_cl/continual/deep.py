@@ -56,7 +56,8 @@ def verify_deep(registry: Registry) -> list[Promise]:
             words = ", ".join(f"{task} {told[task]:.4f} -> {seen[task]:.4f}" for task in differ) or "as it was"
             promises.append(Promise(name, "router error on kept requests", not differ, words))
         else:
-            promises.append(Promise(name, "router error on kept requests", None, "its tasks are no longer all here"))
+            why = "its tasks are no longer all here" if told else "the certificate does not hold it"
+            promises.append(Promise(name, "router error on kept requests", None, why))
     return promises
 
 

@@ -68,6 +68,29 @@ def test_a_task_comes_back_as_it_was(tmp_path, archive):
     assert take(target, archive).taken == () and len(target.log()) == 2
 
 
+def test_an_entry_without_a_score_comes_in_and_one_with_a_wrong_score_does_not(tmp_path):
+    for number, (listed, words) in enumerate(((None, None), (0.5, "says other things of grounding"))):
+        origin = made(tmp_path / f"from{number}")
+        scored = record().but(scores={"blind": {"grounding": 0.9}})
+        origin.add(manifest(), {"bank": weights("grounding")}, scored)
+
+        def rescored(parent, origin=origin, listed=listed):
+            entries = origin.entries(parent)
+            entry = entries["grounding"]
+            return {
+                "tasks": entries.put("grounding", entry.but(versions={1: entry.versions[1].but(score=listed)})).root
+            }
+
+        origin.commit(rescored, command="update-task")
+        export_task(origin, "grounding", tmp_path / "g.lynx")
+        target = Registry(tmp_path / f"to{number}")
+        if words is None:
+            assert take(target, tmp_path / "g.lynx").taken == ("grounding",)
+        else:
+            with pytest.raises(LynxError, match=words):
+                take(target, tmp_path / "g.lynx")
+
+
 def test_equal_content_gives_an_equal_file_without_owner_or_time(tmp_path, archive):
     export_task(Registry(tmp_path / "from"), "grounding", tmp_path / "again.lynx")
     assert (tmp_path / "again.lynx").read_bytes() == archive.read_bytes()
