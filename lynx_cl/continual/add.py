@@ -29,10 +29,10 @@ from lynx_cl.errors import LynxError
 from lynx_cl.registry.faults import fault_point
 from lynx_cl.registry.snapshot import BASE_TASK, AddRecord, Snapshot, TaskManifest
 from lynx_cl.registry.store import now
-from lynx_cl.router.embedders import TextEmbedder
+from lynx_cl.router.embedders import Embedder, TextEmbedder
 from lynx_cl.router.router import Router
 from lynx_cl.router.statistics import TaskStatistics, fit_task
-from lynx_cl.router.stored import stored_statistics
+from lynx_cl.router.stored import router_config, stored_statistics
 from lynx_cl.tracking.mlflow import AddRun
 from lynx_cl.training.batches import epochs, fixed_batches
 from lynx_cl.training.trainer import TrainResult, train_bank
@@ -66,7 +66,9 @@ def add_task(
     )
     plan.gates.check_growth(plan.card.name, growths)
     run.log_params(_params(plan, base, bank))
-    statistics = router_statistics(plan, say)
+    embedder, settings = TextEmbedder(), router_config(plan.registry)
+    others, own = router_statistics(plan, embedder, say)
+    router_before, router = (Router.solve(tasks, embedder, settings) for tasks in (others, [*others, own]))
     tested = all_tests(plan, base, known)
     with known.attached(base) as attachment:
         before = probe_digests(base, attachment)
@@ -77,7 +79,7 @@ def add_task(
         measured = measure(
             base,
             attachment,
-            Router.solve(statistics, TextEmbedder(), None),
+            router,
             tested,
             batch_size=plan.config.evaluation.batch_size,
             on_task=on_task,
@@ -100,8 +102,8 @@ def add_task(
         growth=growths,
         forgetting=forgetting(stages),
         routing=routing(measured),
-        router_error_on_kept_before=kept_errors([s for s in statistics if s.task != plan.card.name]),
-        router_error_on_kept_after=kept_errors(statistics),
+        router_error_on_kept_before=kept_errors(router_before),
+        router_error_on_kept_after=kept_errors(router),
         libraries=libraries(),
         machine=machine(),
     )
@@ -129,7 +131,6 @@ def add_task(
             scores={**stage.record(), "metrics": dict(task_facts(measured))},
             libraries=libraries(),
         )
-        own = next(s for s in statistics if s.task == plan.card.name)
         snapshot = commit(plan, base, bank, grown, result, record, data, own, proof, figures, head)
     shutil.rmtree(plan.run_dir, ignore_errors=True)
     digest = plan.registry.task(plan.card.name).bank
@@ -154,8 +155,8 @@ def first_bank(plan: Plan, base: Base, known: Learned) -> Bank:
     return build_bank(plan.kind, taps, base.model, plan.config.bank.get(plan.kind, {}), plan.config.train.seed)
 
 
-def router_statistics(plan: Plan, say: Say) -> list[TaskStatistics]:
-    """The statistics of the base and of every task, the new one among them."""
+def router_statistics(plan: Plan, embedder: Embedder, say: Say) -> tuple[list[TaskStatistics], TaskStatistics]:
+    """The statistics of the base and of every other task, and those of the new one."""
     say(f"data: {plan.source.name}, pictures " + str(plan.source.summary()["pictures"]))
     prompts = []
     for example in plan.source.examples("train"):
@@ -164,7 +165,7 @@ def router_statistics(plan: Plan, say: Say) -> list[TaskStatistics]:
             break
     stored = stored_statistics(plan.registry, _folder(plan))
     others = [statistics for statistics in stored if statistics.task != plan.card.name]
-    return [*others, fit_task(plan.card.name, prompts, TextEmbedder())]
+    return others, fit_task(plan.card.name, prompts, embedder)
 
 
 def all_tests(plan: Plan, base: Base, known: Learned) -> list[TaskUnderTest]:

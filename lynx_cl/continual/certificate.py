@@ -16,13 +16,11 @@ from lynx_cl.data.collate import encode
 from lynx_cl.data.example import Example
 from lynx_cl.data.understanding import understanding
 from lynx_cl.errors import LynxError
-from lynx_cl.router.embedders import Request, Rows, TextEmbedder
-from lynx_cl.router.router import Router
-from lynx_cl.router.statistics import TaskStatistics
 
 if TYPE_CHECKING:
     from lynx_cl.banks.attach import Attachment
     from lynx_cl.base.load import Base
+    from lynx_cl.router.router import Router
 
 PROBES = 4  # pictures of the probe batch
 BASE_ROW = "base"
@@ -75,14 +73,11 @@ def check_retention(before: Probe, after: Probe) -> None:
             raise LynxError(f"certify: the logits of '{name}' on the probe batch changed; nothing is committed")
 
 
-def kept_errors(statistics: Sequence[TaskStatistics]) -> dict[str, float]:
-    """How much of each task's kept requests a router over these tasks sends elsewhere, in [0, 1].
+def kept_errors(router: Router) -> dict[str, float]:
+    """How much of each task's kept requests a router sends elsewhere, in [0, 1].
 
     The kept requests are spread over those that it was solved from: not held out, but the same for every reader.
     """
-    if not statistics:
-        return {}
-    router = Router.solve(statistics, GivenRows(statistics[0]))
     return {
         task.task: sum(d.task != task.task for d in router.decide_rows(task.exemplars)) / len(task.exemplars)
         for task in router.tasks
@@ -101,29 +96,6 @@ def machine() -> dict[str, Any]:
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
     }
-
-
-@dataclass(frozen=True)
-class GivenRows:
-    """Stands for the embedder of stored statistics where all rows are there already."""
-
-    statistics: TaskStatistics
-    near: float = TextEmbedder.near
-
-    @property
-    def name(self) -> str:
-        return self.statistics.embedder
-
-    @property
-    def digest(self) -> str:
-        return self.statistics.embedder_digest
-
-    @property
-    def dimension(self) -> int:
-        return self.statistics.dimension
-
-    def embed(self, requests: Sequence[Request]) -> Rows:
-        raise LynxError("router: these statistics came without their embedder")
 
 
 def certificate(**parts: Any) -> bytes:

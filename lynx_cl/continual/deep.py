@@ -15,7 +15,8 @@ from lynx_cl.continual.certificate import BASE_ROW, Probe, kept_errors, librarie
 from lynx_cl.continual.learned import learned
 from lynx_cl.registry.store import Registry
 from lynx_cl.registry.views import TaskVersion
-from lynx_cl.router.stored import stored_statistics
+from lynx_cl.router.router import Router
+from lynx_cl.router.stored import load_router
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ def verify_deep(registry: Registry) -> list[Promise]:
     with known.attached(base) as attachment:
         now = probe_digests(base, attachment)
     place = find_base(base.name)
-    statistics = {s.task: s for s in stored_statistics(registry, place if isinstance(place, Path) else None)}
+    router = load_router(registry, place if isinstance(place, Path) else None, base)
+    statistics = {task.task: task for task in router.tasks}
     for name, version in known.versions.items():
         digest = version.record.files.get("certificate")
         if digest is None:
@@ -51,7 +53,8 @@ def verify_deep(registry: Registry) -> list[Promise]:
         promises.append(_growth(version, growth(known.banks[name], base.model).parameters))
         told = proof.get("router_error_on_kept_after", {})
         if told and set(told) <= set(statistics):
-            seen = kept_errors([statistics[task] for task in told])
+            then = Router.solve([statistics[task] for task in told], router.embedder, router.config)
+            seen = kept_errors(then)
             differ = [task for task in told if seen[task] != told[task]]
             words = ", ".join(f"{task} {told[task]:.4f} -> {seen[task]:.4f}" for task in differ) or "as it was"
             promises.append(Promise(name, "router error on kept requests", not differ, words))

@@ -11,10 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lynx_cl.data.example import SPLITS, Example, Lazy, Picture, Step
-from lynx_cl.data.pictures import PictureSet, file_digests, plain_label
+from lynx_cl.data.pictures import PictureSet, check_classes, file_digests, plain_label
 from lynx_cl.data.sources import DataSource, Groups, Wanted
 from lynx_cl.data.words import number_word, plural
-from lynx_cl.errors import LynxError
 
 FORMAT = 1  # one more whenever the same arguments would give other examples
 OTHERS = 0.35  # of the labels of a picture after its most frequent one, how many are asked about
@@ -39,12 +38,7 @@ def counting_source(pictures: PictureSet, wanted: Wanted) -> DataSource:
             labels.update(held)
             if _chosen(picture, held, wanted) and (wanted.limit is None or len(usable[split]) < wanted.limit):
                 usable[split].append(index)
-    if classes and not labels:
-        there = ", ".join(label for label, _ in seen.most_common(8)) or "none"
-        raise LynxError(
-            f"{pictures.name}: holds none of the classes of task '{wanted.card.name}' "
-            f"({', '.join(classes)}); it has: {there}"
-        )
+    check_classes(pictures.name, wanted.card.name, classes, seen)
     vocabulary = sorted(labels)
     splits: dict[str, Groups] = {
         split: Lazy(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +112,13 @@ def file_digests(pictures: PictureSet) -> dict[str, str]:
 def plain_label(label: str) -> str:
     """A data set's label as a word: 'Potted_Plant' is asked for as 'potted plant'."""
     return label.replace("_", " ").lower()
+
+
+def check_classes(source: str, task: str, classes: Mapping[str, str], seen: Counter[str]) -> None:
+    """Raises LynxError where a set whose labels are `seen` holds none of the classes that a task asks about."""
+    if classes and not any(label in seen for label in classes):
+        there = ", ".join(label for label, _ in seen.most_common(8)) or "none"
+        raise LynxError(f"{source}: holds none of the classes of task '{task}' ({', '.join(classes)}); it has: {there}")
 
 
 def split_of(key: str) -> str:

@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lynx_cl.data.example import SPLITS, Example, Lazy, Picture, Step, Target
-from lynx_cl.data.pictures import PictureSet, file_digests, plain_label
+from lynx_cl.data.pictures import PictureSet, check_classes, file_digests, plain_label
 from lynx_cl.data.sources import DataSource, Groups, Wanted
 from lynx_cl.data.views import view
-from lynx_cl.errors import LynxError
 
 FORMAT = 2  # one more whenever the same arguments would give other examples
 
@@ -35,12 +34,7 @@ def region_source(pictures: PictureSet, wanted: Wanted) -> DataSource:
                 usable.append(index)
         views = wanted.card.views if split == "train" else 1
         splits[split] = Lazy(len(usable) * views, _maker(source, usable, views, split, wanted))
-    if classes and not any(label in seen for label in classes):
-        there = ", ".join(label for label, _ in seen.most_common(8)) or "none"
-        raise LynxError(
-            f"{pictures.name}: holds none of the classes of task '{wanted.card.name}' "
-            f"({', '.join(classes)}); it has: {there}"
-        )
+    check_classes(pictures.name, wanted.card.name, classes, seen)
 
     def recipe() -> dict[str, Any]:
         return {

@@ -30,9 +30,6 @@ def load_router(registry: Registry, base_folder: str | Path | None, base: Base |
     Raises LynxError where statistics are missing, damaged, or of different embedders.
     """
     tasks = stored_statistics(registry, base_folder)
-    config = (
-        read_settings(RouterConfig, registry.head().router, f"{registry.path}: router") if registry.exists() else None
-    )
     name = tasks[0].embedder if tasks else TextEmbedder.name
     if name != TextEmbedder.name and base is None:
         from lynx_cl.base.load import load_base
@@ -40,7 +37,14 @@ def load_router(registry: Registry, base_folder: str | Path | None, base: Base |
         if base_folder is None:
             raise LynxError(f"{registry.path}: its router looks through the base's own eyes; give the base's folder")
         base = load_base(str(base_folder))
-    return Router.solve(tasks, embedder_named(name, base), config)
+    return Router.solve(tasks, embedder_named(name, base), router_config(registry))
+
+
+def router_config(registry: Registry) -> RouterConfig:
+    """The router's settings in a registry, or the usual ones. Raises UsageError for settings that are wrong."""
+    if not registry.exists():
+        return RouterConfig()
+    return read_settings(RouterConfig, registry.head().router, f"{registry.path}: router")
 
 
 def stored_statistics(registry: Registry, base_folder: str | Path | None) -> list[TaskStatistics]:
