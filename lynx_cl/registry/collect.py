@@ -51,7 +51,10 @@ def collect(registry: Registry, *, keep: int | None = None, dry_run: bool = Fals
                 "see 'lynx-cl registry verify'"
             )
         kept = list(history(registry, keep))
-        reached = {digest for snapshot in kept for digest, _ in references(registry, snapshot)}
+        reached: set[str] = set()
+        for snapshot in kept:
+            for _ in references(registry, snapshot, reached):  # puts what it finds into `reached`
+                pass
         names = {f"{snapshot.digest}.json" for snapshot in kept}
         objects = [path for path in registry.objects if path.parent.name + path.name not in reached]
         snapshots = [path for path in sorted(registry.snapshots.glob("*")) if path.name not in names]

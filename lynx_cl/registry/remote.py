@@ -200,7 +200,7 @@ def push(registry: Registry, address: str, prefer: Prefer | None = None) -> Push
             merged = head.but(tasks=tasks, router=joined.router, parent=None, time=now(), command="push", task=None)
     there = remote.present
     objects = sent = 0
-    for digest in dict.fromkeys(digest for digest, _ in references(registry, merged)):
+    for digest, _ in references(registry, merged):
         data_size = registry.objects.path(digest).stat().st_size
         if there.get(digest) == data_size:
             continue

@@ -30,8 +30,9 @@ def verify(registry: Registry) -> list[Problem]:
     problems = [*_damaged_objects(registry)]
     snapshots, damaged = _read_snapshots(registry)
     problems += damaged
+    seen: set[str] = set()
     for snapshot in snapshots.values():
-        problems += _missing_objects(registry, snapshot)
+        problems += _missing_objects(registry, snapshot, seen)
     problems += _broken_history(registry, snapshots)
     return sorted(set(problems), key=lambda problem: (problem.path, problem.message))
 
@@ -58,8 +59,8 @@ def _read_snapshots(registry: Registry) -> tuple[dict[str, Snapshot], list[Probl
     return snapshots, problems
 
 
-def _missing_objects(registry: Registry, snapshot: Snapshot) -> Iterator[Problem]:
-    for digest, what in references(registry, snapshot):
+def _missing_objects(registry: Registry, snapshot: Snapshot, seen: set[str]) -> Iterator[Problem]:
+    for digest, what in references(registry, snapshot, seen):
         path = registry.objects.path(digest)
         if not path.is_file():
             yield _problem(registry, path, f"missing: {what}")
