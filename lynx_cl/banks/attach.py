@@ -2,10 +2,14 @@
 
 The bank of a row is data. Rows without a bank go through the untouched module: the whole batch does, in the very call
 that the base alone would make, and only then are the rows of banks replaced. A batch of one bank is never split.
+
+A row may be answered by a mix of banks: at every site it gets y = F(x) + sum_b w_b (bank_b(x) - F(x)), F the untouched
+module. A bank without a part at a site adds nothing there.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,14 +21,24 @@ from torch.func import functional_call
 from lynx_cl.banks.base import Bank
 from lynx_cl.base.taps import Tap
 from lynx_cl.errors import LynxError, UsageError
+from lynx_cl.registry.snapshot import BASE_TASK
+
+#: Who answers a row: a bank, the base (None), or banks by weight. A mix's missing weight, and that of `base`, is the
+#: base's.
+Owner = str | Mapping[str, float] | None
+_ROUNDING = 1e-6  # by how much the weights of a mix may exceed 1
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Who answers a batch: each bank with the rows it takes, None for all of them. `size` None fits any batch."""
+    """Who answers a batch: each bank with the rows it takes, None for all of them. `size` None fits any batch.
+
+    `mixes` holds each bank with the mixed rows that it has a share of, and its weights there, both (rows,).
+    """
 
     groups: tuple[tuple[Bank, Tensor | None], ...]
     size: int | None
+    mixes: tuple[tuple[Bank, Tensor, Tensor], ...] = ()
 
 
 class Attachment:
@@ -56,17 +70,25 @@ class Attachment:
         del self.banks[name]
 
     @contextmanager
-    def rows(self, names: Sequence[str | None]) -> Iterator[None]:
+    def rows(self, names: Sequence[Owner]) -> Iterator[None]:
         """Within it, row i of every batch is answered by bank `names[i]`, by the base where that is None.
 
-        Raises UsageError for a name that is not attached.
+        A mapping of bank names to weights is answered by their mix; all weight on one bank is that bank to the bit.
+        Raises UsageError for a name that is not attached, a weight that is negative or not finite, and weights that sum
+        to more than 1.
         """
+        owners = [self._owner(name) for name in names]
         groups: list[tuple[Bank, Tensor | None]] = []
-        for name in dict.fromkeys(names):
-            if name is not None:
-                rows = [i for i, owner in enumerate(names) if owner == name]
-                groups.append((self._known(name), torch.tensor(rows) if len(rows) < len(names) else None))
-        with self._planned(Plan(tuple(groups), len(names))):
+        for name in dict.fromkeys(owner for owner in owners if isinstance(owner, str)):
+            rows = [i for i, owner in enumerate(owners) if owner == name]
+            groups.append((self._known(name), torch.tensor(rows) if len(rows) < len(owners) else None))
+        mixed = {i: owner for i, owner in enumerate(owners) if isinstance(owner, dict)}
+        mixes: list[tuple[Bank, Tensor, Tensor]] = []
+        for name in sorted({name for mix in mixed.values() for name in mix}):  # one order of summing, whoever is beside
+            rows = [i for i, mix in mixed.items() if name in mix]
+            weights = torch.tensor([mixed[i][name] for i in rows])
+            mixes.append((self._known(name), torch.tensor(rows), weights))
+        with self._planned(Plan(tuple(groups), len(owners), tuple(mixes))):
             yield
 
     @contextmanager
@@ -97,13 +119,30 @@ class Attachment:
             raise LynxError(f"bank site {name}: the base has no module of that name") from None
         self._sites[name] = _Site(name, module, self)
 
+    def _owner(self, owner: Owner) -> str | dict[str, float] | None:
+        """A row's owner without weights of nothing: a mix of one whole bank is that bank, one of none is the base."""
+        if owner is None or isinstance(owner, str):
+            return owner
+        for name, weight in owner.items():
+            if name != BASE_TASK:
+                self._known(name)
+            if not (math.isfinite(weight) and weight >= 0):
+                raise UsageError(f"mix of banks: the weight of '{name}' is {weight}; give 0 to 1")
+        total = math.fsum(owner.values())
+        if total > 1 + _ROUNDING:
+            names = ", ".join(sorted(owner))
+            raise UsageError(f"mix of banks: the weights of {names} sum to {total:g}; give at most 1")
+        shares = {name: float(weight) for name, weight in owner.items() if name != BASE_TASK and weight > 0}
+        whole = next((name for name, weight in shares.items() if weight == 1), None)
+        return whole if whole is not None else shares or None
+
     def _known(self, name: str) -> Bank:
         if name not in self.banks:
             raise UsageError(f"bank '{name}' is not attached; attached: {', '.join(sorted(self.banks)) or 'none'}")
         return self.banks[name]
 
     @contextmanager
-    def _planned(self, plan: Plan) -> Iterator[None]:
+    def _planned(self, plan: Plan | None) -> Iterator[None]:
         before, self.plan = self.plan, plan
         try:
             yield
@@ -137,7 +176,8 @@ class _Site:
         if plan is None or self.inside:
             return self.original(x)
         groups = [(bank, rows) for bank, rows in plan.groups if self.name in bank.sites]
-        if not groups:
+        mixes = [mix for mix in plan.mixes if self.name in mix[0].sites]
+        if not groups and not mixes:
             return self.original(x)
         if plan.size is not None and x.shape[0] != plan.size:
             raise LynxError(f"{self.name}: a batch of {x.shape[0]} rows, but banks were named for {plan.size}")
@@ -152,6 +192,20 @@ class _Site:
             own = x.index_select(0, rows)
             answer = bank(self.name, own, _Rows(self, own, whole.index_select(0, rows)))
             mixed = mixed.index_copy(0, rows, answer.to(mixed.dtype))
+        if not mixes:
+            return mixed
+        if whole is None:
+            mixed = whole = self.original(x)
+        # where a bank of the mix acts inside this module as well, `whole` is F with that bank's share in it
+        inner = any(site.startswith(f"{self.name}.") for bank, _, _ in plan.mixes for site in bank.sites)
+        for bank, rows, weights in mixes:
+            rows = rows.to(x.device)
+            own = x.index_select(0, rows)
+            with self.attachment._planned(None):
+                output = self.original(own) if inner else whole.index_select(0, rows)
+                delta = bank(self.name, own, _Rows(self, own, output)) - output
+            shares = weights.to(delta).reshape(-1, *[1] * (delta.dim() - 1))
+            mixed = mixed.index_add(0, rows, (shares * delta).to(mixed.dtype))
         return mixed
 
     def call(self, x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:

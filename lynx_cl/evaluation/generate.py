@@ -1,4 +1,4 @@
-"""Greedy answers in batches, each row by its own bank.
+"""Greedy answers in batches, each row by its own bank or mix of banks.
 
 Requests of equal length in tokens share a batch, so that nothing is padded and an answer does not depend on its
 company. Where a processor still makes rows of one batch differ, they are padded on the left.
@@ -16,7 +16,7 @@ import torch
 from lynx_cl.router.embedders import Request
 
 if TYPE_CHECKING:
-    from lynx_cl.banks.attach import Attachment
+    from lynx_cl.banks.attach import Attachment, Owner
     from lynx_cl.base.load import Base
 
 __all__ = ["Request", "answer", "chat_text"]
@@ -34,15 +34,16 @@ def answer(
     base: Base,
     attachment: Attachment | None,
     requests: Sequence[Request],
-    banks: Sequence[str | None],
+    banks: Sequence[Owner],
     *,
     max_new_tokens: int = 64,
     batch_size: int = 32,
 ) -> list[str]:
     """The answer to each request, by the bank named for it (None: the base), decoded greedily and stripped.
 
-    `attachment` None is the plain base. Raises ValueError where banks are named without an attachment, or not one for
-    each request; UsageError for a bank that is not attached.
+    A mapping of names to weights in the place of a name is answered by their mix. `attachment` None is the plain base.
+    Raises ValueError where banks are named without an attachment, or not one for each request; UsageError for a bank
+    that is not attached, and for wrong weights.
     """
     if len(banks) != len(requests):
         raise ValueError(f"{len(requests)} requests, but banks for {len(banks)}")

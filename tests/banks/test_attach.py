@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
-from lynx_cl.banks.attach import attach
+from lynx_cl.banks.attach import Attachment, Owner, attach
 from lynx_cl.banks.base import Bank, build_bank
 from lynx_cl.base.taps import find_taps
 from lynx_cl.errors import LynxError, UsageError
-from tests.families.tiny import tiny_inputs, tiny_llava
+from tests.families.tiny import HIDDEN, IMAGE_TOKEN, tiny_inputs, tiny_llava
 
 BANKS = [
     ("twin", {}),
@@ -71,6 +73,139 @@ def test_rows_of_a_mixed_batch(family: str, tokens: int) -> None:
     torch.testing.assert_close(mixed[[2, 5]], alone["b"][[2, 5]], atol=2e-5, rtol=1e-4)
     assert not torch.allclose(alone["a"], plain, atol=1e-2)
     assert not torch.allclose(alone["b"], plain, atol=1e-2)
+
+
+def two_banks(attachment: Attachment, model: Any) -> None:
+    """'a' at the taps, 'b' inside them (where they are dense) and in attention."""
+    taps = find_taps(model, every=1)
+    attachment.add("a", disturbed(build_bank("twin", taps, model, {}, 0), 0))
+    attachment.add("b", disturbed(build_bank("lora", taps, model, {"attention": True}, 1), 1))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_mix_that_is_all_one_bank_is_that_bank_bit_for_bit(family: str) -> None:
+    model = tiny_llava(family)
+    inputs = tiny_inputs(4)
+    with attach(model, find_taps(model)) as attachment:
+        two_banks(attachment, model)
+        for names, mixes in (
+            (["a"] * 4, [{"a": 1.0}] * 4),
+            ([None] * 4, [{}, {"base": 1.0}, {"a": 0.0, "b": 0.0}, {"base": 1, "a": 0}]),
+            (["a", None, "b", "b"], [{"a": 1, "b": 0, "base": 0.0}, {"base": 1}, {"b": 1.0}, "b"]),
+        ):
+            with attachment.rows(names):
+                expected = model(**inputs).logits
+            with attachment.rows(mixes):
+                assert torch.equal(model(**inputs).logits, expected)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_rows_beside_a_mix_keep_their_bits(family: str) -> None:
+    model = tiny_llava(family)
+    inputs = tiny_inputs(6)
+    with attach(model, find_taps(model)) as attachment:
+        two_banks(attachment, model)
+        with attachment.rows(["a", None, None, "b", None, "a"]):
+            expected = model(**inputs).logits
+        with attachment.rows(["a", None, {"a": 0.5, "b": 0.5}, "b", {"b": 0.3}, "a"]):
+            mixed = model(**inputs).logits
+    assert torch.equal(mixed[[0, 1, 3, 5]], expected[[0, 1, 3, 5]])
+    assert not torch.allclose(mixed[[2, 4]], expected[[2, 4]], atol=1e-2)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_mix_does_not_depend_on_its_company(family: str) -> None:
+    model = tiny_llava(family)
+    inputs = tiny_inputs(4)
+    owners: list[Owner] = [{"a": 0.5, "b": 0.5}, {"b": 0.25, "base": 0.75}, "a", {"a": 0.2, "b": 0.7, "base": 0.1}]
+    with attach(model, find_taps(model)) as attachment:
+        two_banks(attachment, model)
+        with attachment.rows(owners):
+            together = model(**inputs).logits
+        for i, owner in enumerate(owners):
+            with attachment.rows([owner] * 4):
+                alone = model(**inputs).logits
+            torch.testing.assert_close(together[i], alone[i], atol=2e-5, rtol=1e-4)
+
+
+def test_a_mix_is_the_sum_of_weighted_changes_at_each_site() -> None:
+    model = tiny_llava("llama")
+    taps = find_taps(model)
+    module = model.get_submodule(taps[0].name)
+    x = torch.randn(3, 5, HIDDEN, generator=torch.Generator().manual_seed(2))
+    frozen = module(x)
+    with attach(model, taps) as attachment:
+        attachment.add("a", disturbed(build_bank("twin", taps, model, {}, 0), 0))
+        attachment.add("b", disturbed(build_bank("twin", taps, model, {}, 1), 1))
+        attachment.add("elsewhere", disturbed(build_bank("twin", taps[1:], model, {}, 2), 2))
+        alone = {}
+        for name in ("a", "b"):
+            with attachment.bank(name):
+                alone[name] = module(x)
+        with attachment.rows([{"a": 0.2, "b": 0.5}, {"b": 0.9, "elsewhere": 0.1}, {"elsewhere": 0.6, "base": 0.4}]):
+            mixed = module(x)
+    changes = {name: output - frozen for name, output in alone.items()}
+    torch.testing.assert_close(mixed[0], frozen[0] + 0.2 * changes["a"][0] + 0.5 * changes["b"][0])
+    torch.testing.assert_close(mixed[1], frozen[1] + 0.9 * changes["b"][1])
+    assert torch.equal(mixed[2], frozen[2])
+
+
+def test_a_bank_around_and_a_bank_inside_a_module_both_keep_their_whole_change() -> None:
+    """F of the outer site is the untouched module, not the one that the inner bank has already changed."""
+    model = tiny_llava("llama")
+    taps = find_taps(model)
+    module = model.get_submodule(taps[0].name)
+    x = torch.randn(2, 5, HIDDEN, generator=torch.Generator().manual_seed(2))
+    frozen = module(x)
+    with attach(model, taps) as attachment:
+        two_banks(attachment, model)
+        with attachment.bank("a"):
+            around = module(x)
+        with attachment.rows([{"b": 0.5}, {"b": 0.5}]):
+            inside = module(x)
+        with attachment.rows([{"a": 0.5, "b": 0.5}, {"b": 0.5}]):
+            mixed = module(x)
+    torch.testing.assert_close(mixed[0], inside[0] + 0.5 * (around[0] - frozen[0]))
+    assert torch.equal(mixed[1], inside[1])
+
+
+@pytest.mark.parametrize("family", ["qwen3_moe", "llama"])
+def test_generate_with_a_mix_is_the_same_with_and_without_a_cache(family: str) -> None:
+    model = tiny_llava(family)
+    inputs = tiny_inputs(4)
+    settings = {"max_new_tokens": 8, "do_sample": False, "suppress_tokens": [IMAGE_TOKEN]}
+    with attach(model, find_taps(model)) as attachment:
+        two_banks(attachment, model)
+        with attachment.rows([{"a": 0.5, "b": 0.5}, None, {"b": 0.4}, "a"]):
+            cached = model.generate(**inputs, **settings)
+            assert torch.equal(model.generate(**inputs, **settings, use_cache=False), cached)
+        with attachment.rows([None, None, None, "a"]):
+            unmixed = model.generate(**inputs, **settings)
+    assert torch.equal(cached[[1, 3]], unmixed[[1, 3]])
+    assert not torch.equal(cached[0], unmixed[0])
+
+
+@pytest.mark.parametrize(
+    ("mix", "message"),
+    [
+        ({"a": -0.1}, "the weight of 'a' is -0.1"),
+        ({"a": float("nan")}, "the weight of 'a' is nan"),
+        ({"a": float("inf")}, "the weight of 'a' is inf"),
+        ({"a": 0.5, "base": -0.2}, "the weight of 'base' is -0.2"),
+        ({"a": 0.6, "b": 0.5}, "the weights of a, b sum to 1.1; give at most 1"),
+        ({"a": 0.5, "base": 0.500002}, "sum to 1"),
+        ({"c": 0.5}, "'c' is not attached; attached: a, b"),
+        ({"a": 1.0, "c": 0.0}, "'c' is not attached"),
+    ],
+)
+def test_wrong_weights_are_refused(mix: dict[str, float], message: str) -> None:
+    model = tiny_llava("llama")
+    with attach(model, find_taps(model)) as attachment:
+        two_banks(attachment, model)
+        with pytest.raises(UsageError, match=message), attachment.rows([None, mix]):
+            pass
+        with attachment.rows([{"a": 0.5, "b": 0.5 + 1e-7}]):
+            pass
 
 
 def test_base_rows_keep_their_bits_when_decoding_one_token_beside_banks() -> None:

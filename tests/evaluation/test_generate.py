@@ -107,6 +107,25 @@ def test_each_request_is_answered_by_its_own_bank(base: Base) -> None:
     assert whole["a"] != plain and whole["a"] != whole["b"]
 
 
+def test_a_request_is_answered_by_a_mix_of_banks(base: Base) -> None:
+    taps = find_taps(base.model)
+    whole = [{"a": 1.0}, None, {"base": 1.0}]
+    mixes = [{"a": 0.5, "b": 0.5}, "b", {"a": 0.3, "base": 0.7}]
+    with attach(base.model, taps) as attachment:
+        for seed, name in enumerate(("a", "b")):
+            attachment.add(name, disturbed(build_bank("twin", taps, base.model, {}, seed), seed))
+        named = answer(base, attachment, REQUESTS, [("a", None, None)[i % 3] for i in range(14)], max_new_tokens=6)
+        assert answer(base, attachment, REQUESTS, [whole[i % 3] for i in range(14)], max_new_tokens=6) == named
+        owners = [mixes[i % 3] for i in range(14)]
+        mixed = answer(base, attachment, REQUESTS, owners, max_new_tokens=6)
+        single = answer(base, attachment, REQUESTS, owners, max_new_tokens=6, batch_size=1)
+        with pytest.raises(UsageError, match="sum to 1.2"):
+            answer(base, attachment, REQUESTS[:1], [{"a": 0.6, "b": 0.6}])
+    assert mixed == single and mixed[::3] != named[::3]
+    with pytest.raises(ValueError, match="none is attached"):
+        answer(base, None, REQUESTS[:1], [{"a": 0.5}])
+
+
 def test_the_template_s_own_start_is_not_doubled(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     original = base.model.generate
