@@ -255,17 +255,24 @@ def show_diff(
     old = find_snapshot(registry, before)
     new = find_snapshot(registry, after) if after else registry.head()
     found = difference(registry, old, new)
-    rows = [(name, _brief(one), _brief(other)) for name, (one, other) in found.tasks.items()]
+    change = {name: _score_change(*pair) for name, pair in found.tasks.items()}
+    rows = [
+        (name, _brief(one), _brief(other), "" if change[name] is None else f"{change[name]:+.4f}")
+        for name, (one, other) in found.tasks.items()
+    ]
     if found.router:
-        rows.append(("router", json.dumps(found.router[0]), json.dumps(found.router[1])))
+        rows.append(("router", json.dumps(found.router[0]), json.dumps(found.router[1]), ""))
     if as_json:
-        tasks = {name: {"before": one, "after": other} for name, (one, other) in found.tasks.items()}
+        tasks = {
+            name: {"before": one, "after": other, "score_change": change[name]}
+            for name, (one, other) in found.tasks.items()
+        }
         router = found.router and {"before": found.router[0], "after": found.router[1]}
         print_json({"before": old.digest, "after": new.digest, "tasks": tasks, "router": router})
     elif not rows:
         note(f"{old.digest[:12]} and {new.digest[:12]} hold the same")
     else:
-        print_table(("task", old.digest[:12], new.digest[:12]), rows)
+        print_table(("task", old.digest[:12], new.digest[:12], "score"), rows)
 
 
 @app.command("rollback")
@@ -334,6 +341,12 @@ def _brief(entry: TaskEntry | None) -> str:
     version = entry.versions[entry.current]
     score = f", score {version.score:.4g}" if version.score is not None else ""
     return f"version {entry.current} of {len(entry.versions)}, {version.kind}, {version.bank[:12]}{score}"
+
+
+def _score_change(before: TaskEntry | None, after: TaskEntry | None) -> float | None:
+    """The later main score minus the earlier one, where there are both."""
+    scores = [entry.versions[entry.current].score for entry in (before, after) if entry is not None]
+    return scores[1] - scores[0] if len(scores) == 2 and None not in scores else None  # type: ignore[operator]
 
 
 def _facts(registry: Registry, version: TaskVersion) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from lynx_cl.banks.base import Bank, bank_bytes, build_bank
 from lynx_cl.banks.growth import Growth, growth
 from lynx_cl.base.load import Base, load_base
 from lynx_cl.base.taps import find_taps
-from lynx_cl.continual.certificate import certificate, check_retention, kept_errors, libraries, machine, probe_digests
+from lynx_cl.continual.certificate import certificate, check_retention, libraries, machine, probe_digests, router_errors
 from lynx_cl.continual.history import Stage, forgetting, stages_of
 from lynx_cl.continual.learned import Learned, learned, tests
 from lynx_cl.continual.measure import TaskUnderTest, main_scores, measure, routing
@@ -30,6 +30,7 @@ from lynx_cl.registry.faults import fault_point
 from lynx_cl.registry.snapshot import BASE_TASK, AddRecord, Snapshot, TaskManifest
 from lynx_cl.registry.store import now
 from lynx_cl.router.embedders import Embedder, TextEmbedder
+from lynx_cl.router.requests import task_requests
 from lynx_cl.router.router import Router
 from lynx_cl.router.statistics import TaskStatistics, fit_task
 from lynx_cl.router.stored import router_config, stored_statistics
@@ -102,8 +103,8 @@ def add_task(
         growth=growths,
         forgetting=forgetting(stages),
         routing=routing(measured),
-        router_error_on_kept_before=kept_errors(router_before),
-        router_error_on_kept_after=kept_errors(router),
+        router_error_before=router_errors(router_before),
+        router_error_after=router_errors(router),
         libraries=libraries(),
         machine=machine(),
     )
@@ -158,14 +159,15 @@ def first_bank(plan: Plan, base: Base, known: Learned) -> Bank:
 def router_statistics(plan: Plan, embedder: Embedder, say: Say) -> tuple[list[TaskStatistics], TaskStatistics]:
     """The statistics of the base and of every other task, and those of the new one."""
     say(f"data: {plan.source.name}, pictures " + str(plan.source.summary()["pictures"]))
-    prompts = []
-    for example in plan.source.examples("train"):
-        prompts.append(example.prompt)
-        if len(prompts) >= plan.config.router.prompts:
-            break
+    asked = task_requests(
+        plan.source.examples("train"),
+        plan.source.examples("calibration"),
+        plan.config.router.prompts,
+        pictures=embedder.pictures,
+    )
     stored = stored_statistics(plan.registry, _folder(plan))
     others = [statistics for statistics in stored if statistics.task != plan.card.name]
-    return others, fit_task(plan.card.name, prompts, embedder)
+    return others, fit_task(plan.card.name, asked.fit, embedder, asked.calibration)
 
 
 def all_tests(plan: Plan, base: Base, known: Learned) -> list[TaskUnderTest]:

@@ -73,14 +73,15 @@ def check_retention(before: Probe, after: Probe) -> None:
             raise LynxError(f"certify: the logits of '{name}' on the probe batch changed; nothing is committed")
 
 
-def kept_errors(router: Router) -> dict[str, float]:
-    """How much of each task's kept requests a router sends elsewhere, in [0, 1].
+def router_errors(router: Router) -> dict[str, float]:
+    """How much of each task's calibration requests a router sends elsewhere, in [0, 1].
 
-    The kept requests are spread over those that it was solved from: not held out, but the same for every reader.
+    Of a task without calibration requests, of those that it keeps, which the router was solved from.
     """
+    rows = {task.task: task.calibration if len(task.calibration) else task.exemplars for task in router.tasks}
     return {
-        task.task: sum(d.task != task.task for d in router.decide_rows(task.exemplars)) / len(task.exemplars)
-        for task in router.tasks
+        name: sum(decision.task != name for decision in router.decide_rows(own)) / len(own)
+        for name, own in rows.items()
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from lynx_cl.banks.growth import growth
 from lynx_cl.base.card import find_base
 from lynx_cl.base.load import load_base
-from lynx_cl.continual.certificate import BASE_ROW, Probe, kept_errors, libraries, machine, probe_digests
+from lynx_cl.continual.certificate import BASE_ROW, Probe, libraries, machine, probe_digests, router_errors
 from lynx_cl.continual.learned import learned
 from lynx_cl.registry.store import Registry
 from lynx_cl.registry.views import TaskVersion
@@ -51,16 +51,16 @@ def verify_deep(registry: Registry) -> list[Promise]:
         proof = json.loads(registry.read(digest))
         promises += _logits(name, proof, now)
         promises.append(_growth(version, growth(known.banks[name], base.model).parameters))
-        told = proof.get("router_error_on_kept_after", {})
+        told = proof.get("router_error_after", {})
         if told and set(told) <= set(statistics):
             then = Router.solve([statistics[task] for task in told], router.embedder, router.config)
-            seen = kept_errors(then)
+            seen = router_errors(then)
             differ = [task for task in told if seen[task] != told[task]]
             words = ", ".join(f"{task} {told[task]:.4f} -> {seen[task]:.4f}" for task in differ) or "as it was"
-            promises.append(Promise(name, "router error on kept requests", not differ, words))
+            promises.append(Promise(name, "router error on calibration requests", not differ, words))
         else:
             why = "its tasks are no longer all here" if told else "the certificate does not hold it"
-            promises.append(Promise(name, "router error on kept requests", None, why))
+            promises.append(Promise(name, "router error on calibration requests", None, why))
     return promises
 
 

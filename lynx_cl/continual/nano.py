@@ -9,20 +9,22 @@ from pathlib import Path
 from lynx_cl.base.load import load_base
 from lynx_cl.continual.measure import measure
 from lynx_cl.continual.scores import understanding_test
-from lynx_cl.data.understanding import prompts
+from lynx_cl.data.understanding import understanding
 from lynx_cl.registry.snapshot import BASE_TASK
-from lynx_cl.router.embedders import TextEmbedder
-from lynx_cl.router.statistics import fit_task
+from lynx_cl.router.embedders import Embedder, TextEmbedder
+from lynx_cl.router.requests import task_requests
+from lynx_cl.router.statistics import TaskStatistics, fit_task
 from lynx_cl.router.stored import FILE
 
 PROMPTS = 1500
+LOOKED_AT = 2200  # questions of a split, of which the router's are taken
 QUESTIONS = 1950
 
 
 def finish(folder: Path, say: Callable[[str], None]) -> dict[str, float]:
     """Writes `router.safetensors` and `scores.json` into a base folder; greedy answers through `generate`."""
     say("router: the base's own requests")
-    (folder / FILE).write_bytes(fit_task(BASE_TASK, prompts(PROMPTS), TextEmbedder()).to_bytes())
+    (folder / FILE).write_bytes(base_statistics(TextEmbedder()).to_bytes())
     base = load_base(str(folder))
     say(f"scores: {QUESTIONS} questions on held-out scenes")
     test = understanding_test(QUESTIONS)
@@ -30,3 +32,10 @@ def finish(folder: Path, say: Callable[[str], None]) -> dict[str, float]:
     rounded = {name: round(value, 4) for name, value in scores.items()}
     (folder / "scores.json").write_text(json.dumps({"questions": QUESTIONS, **rounded}, indent=1) + "\n")
     return rounded
+
+
+def base_statistics(embedder: Embedder, pictures: bool = False) -> TaskStatistics:
+    """What a base that was pretrained as nano is known by: its own questions, with their pictures where they matter."""
+    train = understanding("train", LOOKED_AT)
+    asked = task_requests(train, understanding("calibration", LOOKED_AT), PROMPTS, pictures=pictures)
+    return fit_task(BASE_TASK, asked.fit, embedder, asked.calibration)

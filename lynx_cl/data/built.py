@@ -104,6 +104,7 @@ def _record(example: Example, drawn: bool) -> dict[str, Any]:
         "size": example.size,
         "task": example.task,
         "kind": example.kind,
+        "phrasing": example.phrasing,
         "steps": [asdict(step) for step in example.steps],
         "targets": [asdict(target) for target in example.targets],
         "provenance": asdict(example.provenance),
@@ -159,4 +160,5 @@ def _example(record: dict[str, Any], folder: Path, split: str) -> Example:
         provenance=Provenance(**record["provenance"]),
         kind=record["kind"],
         size=tuple(record["size"]),
+        phrasing=record.get("phrasing", ""),
     )

@@ -90,12 +90,13 @@ def _maker(
         if absent and rng.random() < card.absent:
             asked.append(rng.choice(absent))
         rng.shuffle(asked)
+        chosen = [(label, rng.choice(prompts)) for label in asked]
         return tuple(
             Example(
                 image=picture.image,
                 steps=(
                     Step(
-                        rng.choice(prompts).format(x=plural(card.classes.get(label, plain_label(label)))),
+                        phrasing.format(x=plural(card.classes.get(label, plain_label(label)))),
                         number_word(held[label]),
                         card.step_weights.answer,
                     ),
@@ -107,8 +108,9 @@ def _maker(
                 provenance=picture.provenance,
                 kind=("none", "one")[held[label]] if held[label] < 2 else "several",
                 size=picture.size,
+                phrasing=phrasing,
             )
-            for label in asked
+            for label, phrasing in chosen
         )
 
     return make

@@ -70,7 +70,8 @@ class Example:
     """Steps asked in one conversation about one picture, and the boxes that its last answer must find.
 
     A user types `prompt`, the first question. `kind` is the type of question, for scores by type. `size` is the
-    original picture's (width, height) in pixels.
+    original picture's (width, height) in pixels. `phrasing` is the pattern that the prompt was made of, empty where it
+    was made of none.
     """
 
     image: ImageRef
@@ -82,6 +83,7 @@ class Example:
     provenance: Provenance
     kind: str = ""
     size: tuple[int, int] = field(default=(0, 0))
+    phrasing: str = ""
 
     @property
     def prompt(self) -> str:

@@ -71,10 +71,26 @@ class BoxGrammar:
             found.append((match.group(1), (_middle(left), _middle(top), _middle(right), _middle(bottom))))
         return found
 
+    def find(self, text: str) -> tuple[list[Box], str]:
+        """The boxes that stand anywhere in a text, and the text without them; one without an area is no box, and goes.
+
+        >>> GRAMMARS["keyed"].find("three, the first at left 0 top 33 right 66 bottom 99.")
+        ([(0.005, 0.335, 0.665, 0.995)], 'three, the first at .')
+        """
+        boxes = []
+        for match in self._box.finditer(text):
+            left, top, right, bottom = (int(number) for number in match.groups())
+            if left < right and top < bottom:
+                boxes.append((_middle(left), _middle(top), _middle(right), _middle(bottom)))
+        return boxes, self._box.sub("", text)
+
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        number = "(0|[1-9][0-9]?)"
-        return re.compile(f"(?:({_LABEL}): )?" + number.join(re.escape(part) for part in self.form.split("{}")))
+        return re.compile(f"(?:({_LABEL}): )?{self._box.pattern}")
+
+    @cached_property
+    def _box(self) -> re.Pattern[str]:
+        return re.compile("(0|[1-9][0-9]?)(?![0-9])".join(re.escape(part) for part in self.form.split("{}")))
 
     def _item(self, label: str | None, box: Box) -> str:
         if not label:

@@ -74,14 +74,13 @@ def _maker(
         whole = pictures[usable[index % len(usable)]]
         picture = view(whole, index // len(usable), asked(whole, card.classes, card.only_single))
         rng = random.Random(f"{wanted.seed}/{picture.key}")
+        chosen = [(target, rng.choice(prompts)) for target in picture.targets]
         return tuple(
             Example(
                 image=picture.image,
                 steps=(
                     Step(
-                        rng.choice(prompts).format(
-                            x=f"the {card.classes.get(target.label, plain_label(target.label))}"
-                        ),
+                        phrasing.format(x=f"the {card.classes.get(target.label, plain_label(target.label))}"),
                         wanted.grammar.write(target.box),
                         card.step_weights.answer,
                     ),
@@ -93,8 +92,9 @@ def _maker(
                 provenance=picture.provenance,
                 kind="category",
                 size=picture.size,
+                phrasing=phrasing,
             )
-            for target in picture.targets
+            for target, phrasing in chosen
         )
 
     return make

@@ -88,7 +88,8 @@ def ask(chain: Chain, picture: Picture, card: TaskCard, grammar: BoxGrammar, spl
     """
     prompts, weights = card.prompts, card.step_weights
     thing = f"the {chain.request}"
-    question = rng.choice(prompts.test if split == "test" else prompts.train).format(x=thing)
+    phrasing = rng.choice(prompts.test if split == "test" else prompts.train)
+    question = phrasing.format(x=thing)
     answer = grammar.write(chain.answer.box)
     steps: tuple[Step, ...] = (Step(question, answer, weights.answer),)
     if split != "test" and rng.random() < card.chains:
@@ -109,6 +110,7 @@ def ask(chain: Chain, picture: Picture, card: TaskCard, grammar: BoxGrammar, spl
         provenance=picture.provenance,
         kind=chain.kind,
         size=picture.size,
+        phrasing=phrasing,
     )
 
 

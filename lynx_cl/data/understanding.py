@@ -32,7 +32,18 @@ def _example(split: str, seed: int, index: int, kind: str) -> Example:
         if asked is not None:
             step = Step(asked.question, asked.answer)
             targets = tuple(Target(o.category, _normalised(o.box)) for o in scene.objects)
-            return Example(_picture(scene), (step,), targets, TASK, split, scene.key, _PROVENANCE, kind, (SIDE, SIDE))
+            return Example(
+                _picture(scene),
+                (step,),
+                targets,
+                TASK,
+                split,
+                scene.key,
+                _PROVENANCE,
+                kind,
+                (SIDE, SIDE),
+                asked.template,
+            )
     raise AssertionError(f"no scene allows a question of kind {kind!r}")
 
 
@@ -42,8 +53,3 @@ def _picture(scene: Scene):
 
 def _normalised(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
     return box[0] / SIDE, box[1] / SIDE, box[2] / SIDE, box[3] / SIDE
-
-
-def prompts(count: int, seed: int = 0) -> list[str]:
-    """`count` questions as a user would type them, of the train split: what the router knows the base by."""
-    return [example.prompt for example in understanding("train", count, seed)]

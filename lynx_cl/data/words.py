@@ -23,6 +23,7 @@ _PLURALS = {
     "fish": "fish",
     "aircraft": "aircraft",
 }
+_SINGULARS = {many: one for one, many in _PLURALS.items()}
 
 
 def plural(name: str) -> str:
@@ -40,6 +41,25 @@ def plural(name: str) -> str:
         word += "es"
     else:
         word += "s"
+    return f"{start} {word}".strip()
+
+
+def singular(name: str) -> str:
+    """The name for one of what `plural` names, for every category of the embedded world; of several words the last one
+    changes. What is no plural stays.
+
+    >>> [singular(name) for name in ("benches", "butterflies", "ties", "buses", "vases", "wine glasses", "knives")]
+    ['bench', 'butterfly', 'tie', 'bus', 'vase', 'wine glass', 'knife']
+    """
+    start, _, word = name.rpartition(" ")
+    if word in _SINGULARS:
+        word = _SINGULARS[word]
+    elif re.search(r"...ies$", word):
+        word = word[:-3] + "y"
+    elif re.search(r"(ss|sh|ch|x|[^ao]us)es$", word):
+        word = word[:-2]
+    elif re.search(r"[^su]s$", word):
+        word = word[:-1]
     return f"{start} {word}".strip()
 
 

@@ -51,6 +51,11 @@ class Embedder(Protocol):
     def digest(self) -> str: ...
 
     @property
+    def pictures(self) -> bool:
+        """Whether it looks at the pictures, so that every request needs one."""
+        ...
+
+    @property
     def near(self) -> float:
         """The similarity from which a request counts as near a kept one, however alike a task's own requests are."""
         ...
@@ -67,6 +72,7 @@ class TextEmbedder:
     """
 
     name = "text"
+    pictures = False
     near = (
         0.38  # most prompts of no task stay below it, most new ones of a task above it: tests/router/test_accuracy.py
     )

@@ -12,7 +12,7 @@ import faiss  # isort: skip
 from numpy.typing import NDArray
 
 ITERATIONS = 20
-PROTOTYPES = 8
+COUNTS = (1, 2, 4, 8)
 PER_PROTOTYPE = 4  # at least so many requests a prototype
 EXEMPLARS = 128
 
@@ -30,13 +30,45 @@ def one_thread() -> Iterator[None]:
         faiss.omp_set_num_threads(before)
 
 
-def count_for(rows: int) -> int:
-    """How many prototypes so many requests get.
+def counts_for(rows: int) -> tuple[int, ...]:
+    """How many prototypes so many requests may get.
 
-    >>> count_for(3), count_for(20), count_for(1000)
-    (1, 5, 8)
+    >>> counts_for(3), counts_for(20), counts_for(1000)
+    ((1,), (1, 2, 4), (1, 2, 4, 8))
     """
-    return max(1, min(PROTOTYPES, rows // PER_PROTOTYPE))
+    return tuple(count for count in COUNTS if count == 1 or count * PER_PROTOTYPE <= rows)
+
+
+def clusters(rows: Rows, held_out: Rows) -> tuple[Rows, NDArray[np.int64]]:
+    """`cluster` with as many centres as make the `held_out` rows likeliest.
+
+    Without held-out rows, every fifth row is held out to choose the number, and all are clustered.
+    """
+    allowed = counts_for(len(rows))
+    if len(allowed) == 1:
+        return cluster(rows, 1)
+    fit, apart = (rows, held_out) if len(held_out) else (np.delete(rows, np.s_[::5], axis=0), rows[::5])
+    best = max(allowed, key=lambda count: log_likelihood(fit, apart, count))  # of equals, the fewest
+    return cluster(rows, best)
+
+
+def log_likelihood(rows: Rows, held_out: Rows, count: int) -> float:
+    """The mean log-density of held-out rows under a mixture of `count` round Gaussians fitted to `rows` by `cluster`.
+
+    Each has its cluster's centre and share; the variance, the same for all, is that of the rows about their centres
+    with count x dimension degrees of freedom taken off, so that many centres for few rows pay for it.
+    """
+    centres, assigned = cluster(rows, count)
+    total, width = rows.shape
+    sums = _sums(rows, assigned)
+    shares = np.bincount(assigned) / total
+    middles = sums / (shares * total)[:, None]
+    scatter = float(((rows - middles[assigned]) ** 2).sum())
+    variance = max(scatter / (width * max(total - len(centres), 1)), 1e-9)
+    squares = (held_out.astype(np.float64) ** 2).sum(1)[:, None] - 2 * held_out @ middles.T + (middles**2).sum(1)
+    logs = np.log(shares) - squares / (2 * variance) - 0.5 * width * np.log(2 * np.pi * variance)
+    top = logs.max(1, keepdims=True)
+    return float((top[:, 0] + np.log(np.exp(logs - top).sum(1))).mean())
 
 
 def cluster(rows: Rows, count: int) -> tuple[Rows, NDArray[np.int64]]:

@@ -34,6 +34,7 @@ class TrunkEmbedder:
     """
 
     name = "trunk"
+    pictures = True
     near = 1.0  # a base's features are all alike, so only a task's own similarities tell what is far
 
     def __init__(self, base: Base) -> None:

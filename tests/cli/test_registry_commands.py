@@ -57,10 +57,22 @@ def test_diff_and_rollback(home: Path, capsys: Any) -> None:
     first = told(capsys, home, "registry", "log")[1]
     found = told(capsys, home, "registry", "diff", first["snapshot"][:8])
     assert list(found["tasks"]) == ["counting"] and found["tasks"]["counting"]["before"] is None
+    assert found["tasks"]["counting"]["score_change"] is None
     assert told(capsys, home, "registry", "rollback", first["snapshot"][:8])["state"] == first["state"]
     assert [row["task"] for row in told(capsys, home, "registry", "list")] == ["grounding"]
     assert run(home, "registry", "rollback", "12") == 2
     assert "fewer than 4" in capsys.readouterr().err
+
+
+def test_diff_shows_how_a_score_changed(home: Path, capsys: Any) -> None:
+    registry = Registry(home / "registry")
+    for score in (0.75, 0.8125):
+        scored = record().but(scores={"blind": {"grounding": score}})
+        registry.add(manifest(training={"seed": score}), files(str(score)), scored, update=True)
+    before = told(capsys, home, "registry", "log")[-2]["snapshot"]
+    assert told(capsys, home, "registry", "diff", before[:8])["tasks"]["grounding"]["score_change"] == 0.0625
+    assert run(home, "registry", "diff", before[:8]) == 0
+    assert "+0.0625" in capsys.readouterr().out
 
 
 def test_tree_shows_versions_and_sizes(home: Path, capsys: Any) -> None:

@@ -54,8 +54,8 @@ def test_certificate_proves_equal_logits_and_frozen_tensors(learned):
     assert proof["logits_before"]["base"] == proof["logits_after"]["base"]
     assert proof["frozen_before"] == proof["frozen_after"]
     assert proof["base"]["name"] == "nano" and proof["banks_before"] == {}
-    assert set(proof["router_error_on_kept_before"]) == {"base"} and proof["router_error_on_kept_before"]["base"] < 0.2
-    assert set(proof["router_error_on_kept_after"]) == {"base", "grounding"}
+    assert set(proof["router_error_before"]) == {"base"} and proof["router_error_before"]["base"] < 0.2
+    assert set(proof["router_error_after"]) == {"base", "grounding"}
 
 
 def test_every_promise_of_a_certificate_is_run_again(learned, tmp_path):
@@ -66,7 +66,7 @@ def test_every_promise_of_a_certificate_is_run_again(learned, tmp_path):
         ("grounding", "logits of base", True),
         ("grounding", "logits of grounding", True),
         ("grounding", "parameters", True),
-        ("grounding", "router error on kept requests", True),
+        ("grounding", "router error on calibration requests", True),
     }
 
 

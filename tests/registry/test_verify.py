@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 
 import pytest
 
 from lynx_cl.errors import LynxError
-from lynx_cl.registry import Registry, verify
+from lynx_cl.registry import Registry, objects, verify
+from lynx_cl.registry.canonical import sha256
 from tests.registry.samples import files, made, manifest
 
 
@@ -80,3 +82,32 @@ def test_a_torn_line_in_the_log_is_no_problem_and_the_next_commit_starts_a_new_o
         log.write(b'{"command":"add-ta')
     registry.add(manifest("counting"), files("counting"))
     assert verify(registry) == [] and len(registry.log()) == 3
+
+
+def test_a_checked_file_is_not_hashed_again_until_it_is_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[bytes] = []
+
+    def counting(data: bytes) -> str:
+        hashed.append(data)
+        return sha256(data)
+
+    registry = made(tmp_path, "grounding")
+    bank = registry.task("grounding").bank
+    path = registry.objects.path(bank)
+    monkeypatch.setattr(objects, "sha256", counting)
+    registry.read(bank)
+    registry.read(bank)
+    assert len(hashed) == 2  # just written: its times might not tell of another write
+    monkeypatch.setattr(objects, "SETTLED", -1)
+    registry.read(bank)
+    registry.read(bank)
+    assert len(hashed) == 3
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + b"!")
+    os.utime(path, ns=(0, 0))
+    with pytest.raises(LynxError, match="bytes have changed"):
+        registry.read(bank)
+    path.write_bytes(whole)
+    assert registry.read(bank) == whole

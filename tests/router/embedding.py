@@ -17,6 +17,7 @@ class WordEmbedder:
     name: str = "words"
     digest: str = "d" * 64
     near: float = 0.5
+    pictures: bool = False
 
     def embed(self, requests: Sequence[Request]) -> Rows:
         rows = [sum(self._word(word) for word in request.text.lower().split()) for request in requests]

@@ -22,12 +22,14 @@ MARGIN = 4.0  # pixels: a place, a side or a nearest neighbour is asked for only
 class Question:
     """One turn: its kind ('presence', 'size', ...), what is asked and the full answer.
 
-    `expected` is what an answer must begin with to be right, in lower case."""
+    `expected` is what an answer must begin with to be right, in lower case; `template` what the question was made of.
+    """
 
     kind: str
     question: str
     answer: str
     expected: str
+    template: str = ""
 
 
 _NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight")
@@ -62,7 +64,7 @@ def ask(kind: str, scene: Scene, rng: random.Random, stray: bool = True) -> Ques
     fields, answer, expected = made
     template = rng.choice(TEMPLATES[fields.pop("template", kind)])
     text = template.format(**fields)
-    return Question(kind, vary(text, rng, stray), answer, expected)
+    return Question(kind, vary(text, rng, stray), answer, expected, template)
 
 
 Made = tuple[dict[str, str], str, str] | None
