@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from lynx_cl.banks.attach import Attachment, Owner, attach
-from lynx_cl.banks.base import Bank, build_bank
+from lynx_cl.banks.base import Bank, Frozen, Part, build_bank
+from lynx_cl.base.settings import Settings
 from lynx_cl.base.taps import find_taps
 from lynx_cl.errors import LynxError, UsageError
 from tests.families.tiny import HIDDEN, IMAGE_TOKEN, tiny_inputs, tiny_llava
@@ -97,6 +98,26 @@ def test_a_mix_that_is_all_one_bank_is_that_bank_bit_for_bit(family: str) -> Non
                 expected = model(**inputs).logits
             with attachment.rows(mixes):
                 assert torch.equal(model(**inputs).logits, expected)
+
+
+def test_all_of_a_bank_that_is_no_change_of_the_base_is_that_bank_bit_for_bit() -> None:
+    """F(x) + (bank(x) - F(x)) would be another number."""
+
+    class Unrelated(Part):
+        def forward(self, x: torch.Tensor, frozen: Frozen) -> torch.Tensor:
+            return x.sin() / 1000
+
+    model = tiny_llava("llama")
+    taps = find_taps(model)
+    module = model.get_submodule(taps[0].name)
+    x = torch.randn(3, 5, HIDDEN, generator=torch.Generator().manual_seed(2))
+    frozen = module(x)
+    assert not torch.equal(frozen + (x.sin() / 1000 - frozen), x.sin() / 1000)
+    with attach(model, taps) as attachment:
+        attachment.add("a", Bank(taps, Settings(), {taps[0].name: Unrelated()}))
+        with attachment.rows([{"a": 1.0}, None, "a"]):
+            mixed = module(x)
+    assert torch.equal(mixed[[0, 2]], x[[0, 2]].sin() / 1000)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
