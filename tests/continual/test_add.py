@@ -224,7 +224,7 @@ def test_killed_in_training_leaves_no_trace_and_resumes(tmp_path):
         [sys.executable, "-m", "lynx_cl", *arguments], stderr=subprocess.DEVNULL, env=ENVIRONMENT
     )
     checkpoint = home / "checkpoints" / "grounding" / "last.safetensors"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while not checkpoint.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGKILL)
