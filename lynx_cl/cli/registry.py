@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lynx_cl.cli import registry_moves
+from lynx_cl.cli import registry_moves, registry_router
 from lynx_cl.cli.options import HomeOption, JsonOption, open_registry
 from lynx_cl.cli.output import note, percent, print_facts, print_json, print_table
 from lynx_cl.errors import LynxError, UsageError
@@ -328,6 +328,7 @@ def collect_garbage(
 
 for name, move in registry_moves.COMMANDS.items():
     app.command(name)(move)
+app.command("router")(registry_router.command)
 
 
 def _size(registry: Registry, digest: str) -> int:

@@ -29,7 +29,8 @@ from lynx_cl.errors import LynxError
 from lynx_cl.registry.faults import fault_point
 from lynx_cl.registry.snapshot import BASE_TASK, AddRecord, Snapshot, TaskManifest
 from lynx_cl.registry.store import now
-from lynx_cl.router.embedders import Embedder, TextEmbedder
+from lynx_cl.router.audit import audit
+from lynx_cl.router.embedders import Embedder, embedder_named
 from lynx_cl.router.requests import task_requests
 from lynx_cl.router.router import Router
 from lynx_cl.router.statistics import TaskStatistics, fit_task
@@ -67,9 +68,12 @@ def add_task(
     )
     plan.gates.check_growth(plan.card.name, growths)
     run.log_params(_params(plan, base, bank))
-    embedder, settings = TextEmbedder(), router_config(plan.registry)
+    settings = router_config(plan.registry)
+    embedder = embedder_named(settings.embedder, base)
     others, own = router_statistics(plan, embedder, say)
     router_before, router = (Router.solve(tasks, embedder, settings) for tasks in (others, [*others, own]))
+    for line in audit(router, plan.card.name).lines(plan.card.name):
+        say(f"router: {line}")
     tested = all_tests(plan, base, known)
     with known.attached(base) as attachment:
         before = probe_digests(base, attachment)

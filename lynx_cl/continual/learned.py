@@ -12,7 +12,7 @@ from lynx_cl.banks.base import Bank, load_bank
 from lynx_cl.base.load import Base
 from lynx_cl.continual.measure import TaskUnderTest
 from lynx_cl.continual.scores import task_test, understanding_test
-from lynx_cl.data.sources import open_source
+from lynx_cl.data.sources import DataSource, open_source
 from lynx_cl.errors import LynxError
 from lynx_cl.registry.store import Registry
 from lynx_cl.tasks import TaskCard
@@ -58,20 +58,20 @@ def test_of(version: TaskVersion, base: Base, count: int) -> TaskUnderTest:
     Raises LynxError where that data is no longer there or has changed.
     """
     card = TaskCard(**version.manifest.card)
+    return task_test(card, source_of(version, base), card.box_grammar(base.card.grammar), count)
+
+
+def source_of(version: TaskVersion, base: Base) -> DataSource:
+    """The data that a task was learned from. Raises LynxError where it is no longer there or has changed."""
     spec = version.record.source
     if spec is None:
-        raise LynxError(f"task '{version.task}': its record names no data source, so it cannot be evaluated")
+        raise LynxError(f"task '{version.task}': its record names no data source, so its data cannot be read")
     data: Any = version.manifest.data
-    source = open_source(
-        spec,
-        card,
-        seed=data["seed"],
-        limit=data["limit"],
-        base_grammar=base.card.grammar,
-    )
+    card = TaskCard(**version.manifest.card)
+    source = open_source(spec, card, seed=data["seed"], limit=data["limit"], base_grammar=base.card.grammar)
     if source.digest() != data["digest"]:
         raise LynxError(f"task '{version.task}': its data ({spec}) has changed since it was learned; restore it")
-    return task_test(card, source, card.box_grammar(base.card.grammar), count)
+    return source
 
 
 def tests(versions: Sequence[TaskVersion], base: Base, count: int, questions: int) -> list[TaskUnderTest]:

@@ -132,7 +132,8 @@ def take_in(
     """
     check_preference(prefer)
     if not registry.exists():
-        registry.init(theirs.base.fingerprint, theirs.base.name, router=theirs.router)
+        files = {role: other.read(digest) for role, digest in theirs.base.files.items()}
+        registry.init(theirs.base.fingerprint, theirs.base.name, files=files, router=theirs.router)
     joined: Joined | None = None
 
     def union(parent: Snapshot) -> Joined:

