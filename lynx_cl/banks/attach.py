@@ -10,9 +10,10 @@ module. A bank without a part at a site adds nothing there.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -77,19 +78,28 @@ class Attachment:
         Raises UsageError for a name that is not attached, a weight that is negative or not finite, and weights that sum
         to more than 1.
         """
-        owners = [self._owner(name) for name in names]
-        groups: list[tuple[Bank, Tensor | None]] = []
-        for name in dict.fromkeys(owner for owner in owners if isinstance(owner, str)):
-            rows = [i for i, owner in enumerate(owners) if owner == name]
-            groups.append((self._known(name), torch.tensor(rows) if len(rows) < len(owners) else None))
-        mixed = {i: owner for i, owner in enumerate(owners) if isinstance(owner, dict)}
-        mixes: list[tuple[Bank, Tensor, Tensor]] = []
-        for name in sorted({name for mix in mixed.values() for name in mix}):  # one order of summing, whoever is beside
-            rows = [i for i, mix in mixed.items() if name in mix]
-            weights = torch.tensor([mixed[i][name] for i in rows])
-            mixes.append((self._known(name), torch.tensor(rows), weights))
-        with self._planned(Plan(tuple(groups), len(owners), tuple(mixes))):
+        with self._planned(self._plan_of(names)):
             yield
+
+    @contextmanager
+    def routed(self, layer: str, route: Callable[[Tensor], Sequence[Owner]]) -> Iterator[None]:
+        """Within it, the first forward asks who answers its rows on its way into `layer`, and goes on as in `rows`.
+
+        `route` is given the states that enter the layer, (rows, tokens, width), which no bank has touched: no site may
+        come before that layer. Later forwards, as those of `generate`, have the same owners.
+        """
+
+        def ask(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if self.plan is None:
+                self.plan = self._plan_of(route(args[0] if args else kwargs["hidden_states"]))
+
+        before, self.plan = self.plan, None
+        handle = self.model.get_submodule(layer).register_forward_pre_hook(ask, with_kwargs=True)
+        try:
+            yield
+        finally:
+            handle.remove()
+            self.plan = before
 
     @contextmanager
     def bank(self, name: str | None) -> Iterator[None]:
@@ -109,6 +119,20 @@ class Attachment:
 
     def __exit__(self, *exception: object) -> None:
         self.detach()
+
+    def _plan_of(self, names: Sequence[Owner]) -> Plan:
+        owners = [self._owner(name) for name in names]
+        groups: list[tuple[Bank, Tensor | None]] = []
+        for name in dict.fromkeys(owner for owner in owners if isinstance(owner, str)):
+            rows = [i for i, owner in enumerate(owners) if owner == name]
+            groups.append((self._known(name), torch.tensor(rows) if len(rows) < len(owners) else None))
+        mixed = {i: owner for i, owner in enumerate(owners) if isinstance(owner, dict)}
+        mixes: list[tuple[Bank, Tensor, Tensor]] = []
+        for name in sorted({name for mix in mixed.values() for name in mix}):  # one order of summing, whoever is beside
+            rows = [i for i, mix in mixed.items() if name in mix]
+            weights = torch.tensor([mixed[i][name] for i in rows])
+            mixes.append((self._known(name), torch.tensor(rows), weights))
+        return Plan(tuple(groups), len(owners), tuple(mixes))
 
     def _hook(self, name: str) -> None:
         if name in self._sites:

@@ -2,29 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import math
+from typing import Annotated, Any
 
 import typer
 
-from lynx_cl.cli.options import HomeOption, JsonOption, open_registry
+from lynx_cl.cli.options import (
+    HomeOption,
+    JsonOption,
+    RouteErrorOption,
+    SeveralOption,
+    open_registry,
+    router_changes,
+)
 from lynx_cl.cli.output import note, percent, print_facts, print_json, print_table
+from lynx_cl.errors import UsageError
 
 
 def command(
     examples: Annotated[int, typer.Option("--examples", min=1, help="Test examples of each task.")] = 300,
     questions: Annotated[int, typer.Option("--questions", min=12, help="Questions of the base's own task.")] = 300,
+    composed: Annotated[
+        bool, typer.Option("--composed", help="Score requests that ask for a number and a box, by who answers them.")
+    ] = False,
+    route_error: RouteErrorOption = None,
+    several: SeveralOption = None,
     base: Annotated[str, typer.Option("--base", help="The base, where the registry has none yet.")] = "nano",
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score every task, forgetting, growth and routing.
+    """Score every task, forgetting, growth and routing; or, with --composed, requests that need two banks.
 
     Example: lynx-cl evaluate --json
     """
+    if composed and several is not None:
+        raise UsageError("--composed scores every way to answer; leave out --several")
+    changes = router_changes(route_error, several)
     registry = open_registry(home)
+    if composed:
+        from lynx_cl.continual.evaluate import evaluate_composed
+
+        _tell_composed(evaluate_composed(registry, examples, note, changes), as_json)
+        return
     from lynx_cl.continual.evaluate import evaluate
 
-    facts = evaluate(registry, base, examples, questions, note)
+    facts = evaluate(registry, base, examples, questions, note, changes)
     if as_json:
         print_json(facts)
         return
@@ -32,11 +54,42 @@ def command(
         ("task", "metric", "value"),
         [(task, metric, value) for task, scores in facts["tasks"].items() for metric, value in scores.items()],
     )
+    print_table(
+        ("task", "loss in its bank", "loss in routing"),
+        [(task, *map(_measured, (parts["bank"], parts["routing"]))) for task, parts in facts["loss"].items()],
+    )
+    asked = facts["routing"].get("asked")
     print_facts(
         {
             "forgetting, mean": facts["forgetting"]["mean"],
             "growth": f"{percent(facts['growth']['total'])} total, {percent(facts['growth']['active'])} active",
             "routing accuracy": facts["routing"]["accuracy"],
+            **({"handed back": f"{percent(asked)} of the requests"} if asked is not None else {}),
             "routing confusion": facts["routing"]["confusion"],
+        }
+    )
+
+
+def _measured(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _tell_composed(facts: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(facts)
+        return
+    print_table(
+        ("answered by", "count", "box", "both"),
+        [
+            (policy, *(scores[part] for part in ("count", "box", "both")))
+            for policy, scores in facts["policies"].items()
+        ],
+    )
+    print_facts(
+        {
+            "better bank": facts["single"],
+            "split as meant": percent(facts["split"]),
+            "and routed right": percent(facts["routed"]),
+            "requests": facts["examples"],
         }
     )

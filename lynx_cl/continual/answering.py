@@ -1,25 +1,31 @@
-"""One request from end to end: route it, answer it by its bank, read the boxes."""
+"""One request from end to end: route it, answer it by its bank, read the boxes; as a whole, or clause by clause."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lynx_cl.banks.attach import attach
 from lynx_cl.banks.base import load_bank
-from lynx_cl.base.card import find_base
 from lynx_cl.base.load import load_base
+from lynx_cl.continual.clauses import split_request
+from lynx_cl.continual.learned import Learned
+from lynx_cl.continual.policy import handed_back, owner
 from lynx_cl.data.example import to_pixels
 from lynx_cl.data.grammar import GrammarError
 from lynx_cl.evaluation.generate import Request, answer
 from lynx_cl.registry.snapshot import BASE_TASK
 from lynx_cl.registry.store import Registry
+from lynx_cl.router.router import Decision, Several
 from lynx_cl.router.stored import load_router
 from lynx_cl.tasks import TaskCard
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from lynx_cl.banks.attach import Owner
+    from lynx_cl.base.load import Base
+    from lynx_cl.registry.views import TaskVersion
 
 
 @dataclass(frozen=True)
@@ -32,36 +38,129 @@ class FoundBox:
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer's text, the task that gave it (`base` for the base itself), and the boxes in it."""
+    """The answer's text, the task that gave it (`base` for the base itself), and the boxes in it.
+
+    `candidates` are the banks that the router kept and how probable each is, the likeliest first; empty where the task
+    was given or nothing known is near. A mix of them is told by its likeliest task. `task` is None and the text empty
+    where several were kept and nobody was to answer.
+    """
 
     text: str
-    task: str
+    task: str | None
     boxes: tuple[FoundBox, ...]
+    candidates: dict[str, float]
 
 
-def ask(registry: Registry, base_name: str, picture: Image.Image, prompt: str, task: str | None = None) -> Answer:
+@dataclass(frozen=True)
+class ClauseAnswer:
+    """One clause of a request, `text`, and its answer; the rest as in `Answer`."""
+
+    text: str
+    task: str | None
+    answer: str
+    boxes: tuple[FoundBox, ...]
+    candidates: dict[str, float]
+
+
+@dataclass(frozen=True)
+class PlanAnswer:
+    """The answers to the clauses of a request, in their order."""
+
+    parts: tuple[ClauseAnswer, ...]
+
+
+def ask(
+    registry: Registry,
+    base_name: str,
+    picture: Image.Image,
+    prompt: str,
+    task: str | None = None,
+    changes: Mapping[str, object] | None = None,
+) -> Answer:
     """Answers one request; `task` names the bank instead of the router, `base` for none.
 
-    Raises LynxError for a registry or base that cannot be read, UsageError for an unknown task.
+    `changes` are put over the router's settings. Raises LynxError for a registry or base that cannot be read,
+    UsageError for an unknown task and for a setting that is wrong.
     """
-    name = registry.head().base.name if registry.exists() else base_name
-    base = load_base(name)
+    base = _base(registry, base_name)
     request = Request(prompt, picture)
     if task is None:
-        place = find_base(name)
-        router = load_router(registry, place if isinstance(place, Path) else None, base)
-        task = router.decide([request])[0].task
-    if task == BASE_TASK:
-        return Answer(answer(base, None, [request], [None])[0], task, ())
-    version = registry.task(task)
-    bank = load_bank(version.manifest, registry.read(version.bank), base)
-    with attach(base.model, bank.taps) as attachment:
-        attachment.add(task, bank)
-        text = answer(base, attachment, [request], [task])[0]
+        return _routed(registry, base, [request], changes)[0]
+    known = [task] if task != BASE_TASK else []
+    return _answers(registry, base, [request], [Decision(task, False, {task: 1.0}, ())], "top", known)[0]
+
+
+def ask_plan(
+    registry: Registry,
+    base_name: str,
+    picture: Image.Image,
+    prompt: str,
+    changes: Mapping[str, object] | None = None,
+) -> PlanAnswer:
+    """Answers a request clause by clause, each routed by itself; raises as `ask`."""
+    base = _base(registry, base_name)
+    clauses = [Request(text, picture) for text in split_request(prompt)]
+    answers = _routed(registry, base, clauses, changes)
+    return PlanAnswer(
+        tuple(
+            ClauseAnswer(clause.text, told.task, told.text, told.boxes, told.candidates)
+            for clause, told in zip(clauses, answers, strict=True)
+        )
+    )
+
+
+def _base(registry: Registry, base_name: str) -> Base:
+    return load_base(registry.head().base.name if registry.exists() else base_name)
+
+
+def _routed(
+    registry: Registry, base: Base, requests: Sequence[Request], changes: Mapping[str, object] | None
+) -> list[Answer]:
+    router = load_router(registry, base.path, base, changes)
+    return _answers(registry, base, requests, router.decide(requests), router.config.several, registry.tasks())
+
+
+def _answers(
+    registry: Registry,
+    base: Base,
+    requests: Sequence[Request],
+    decisions: Sequence[Decision],
+    several: Several,
+    tasks: Sequence[str],
+) -> list[Answer]:
+    """Answers as decided, by the banks of `tasks`; only those that have a part in one are read."""
+    owners = [owner(decision, several, tasks) for decision in decisions]
+    told = [i for i, decision in enumerate(decisions) if not handed_back(decision, several)]
+    names = sorted({name for i in told for name in _banks(owners[i])})
+    versions = {name: registry.task(name) for name in names}
+    banks = {name: load_bank(v.manifest, registry.read(v.bank), base) for name, v in versions.items()}
+    with Learned(versions, banks).attached(base) as attachment:
+        texts = answer(base, attachment, [requests[i] for i in told], [owners[i] for i in told])
+    said = dict(zip(told, texts, strict=True))
+    answers = []
+    for i, (request, decision) in enumerate(zip(requests, decisions, strict=True)):
+        candidates = {name: decision.probabilities[name] for name in decision.candidates}
+        if i not in said:
+            answers.append(Answer("", None, (), candidates))
+            continue
+        first = next(iter(_banks(owners[i])), None)
+        boxes = _boxes(said[i], request, versions[first], base) if first is not None else ()
+        answers.append(Answer(said[i], decision.task, boxes, candidates))
+    return answers
+
+
+def _banks(answerer: Owner) -> list[str]:
+    """The banks that have a part in an answer, that of the greatest share first."""
+    if answerer is None or isinstance(answerer, str):
+        return [answerer] if answerer is not None else []
+    return list(answerer)
+
+
+def _boxes(text: str, request: Request, version: TaskVersion, base: Base) -> tuple[FoundBox, ...]:
+    assert request.image is not None
     card = TaskCard(**version.manifest.card)
     try:
         found = card.box_grammar(base.card.grammar).parse(text)
     except GrammarError:
-        found = []
-    boxes = tuple(FoundBox(label, to_pixels(box, picture.size)) for label, box in found)
-    return Answer(text, task, boxes)
+        return ()
+    return tuple(FoundBox(label, to_pixels(box, request.image.size)) for label, box in found)

@@ -14,14 +14,17 @@ from lynx_cl.data.composed import COUNTING, GROUNDING, ComposedExample
 from lynx_cl.data.example import Box
 from lynx_cl.data.grammar import BoxGrammar, get_grammar
 from lynx_cl.data.words import read_number
+from lynx_cl.errors import LynxError
 from lynx_cl.evaluation.generate import Request, answer
 from lynx_cl.evaluation.grounding import NO_BOX, THRESHOLD, box_iou
+from lynx_cl.tasks import TaskCard
 
 if TYPE_CHECKING:
     from lynx_cl.banks.attach import Attachment, Owner
     from lynx_cl.base.load import Base
     from lynx_cl.registry.store import Registry
 
+OWN_NAMES = {GROUNDING: GROUNDING, COUNTING: COUNTING}  # a kind: the task of that name
 #: Requests -> how probable each task is for each, as a router has it.
 Weigh = Callable[[Sequence[Request]], Sequence[Mapping[str, float]]]
 
@@ -73,9 +76,12 @@ def composition(
     decide: Decide,
     *,
     weigh: Weigh | None = None,
+    tasks: Mapping[str, str] = OWN_NAMES,
     batch_size: int = 64,
 ) -> dict[str, Any]:
     """Scores of every policy: `{policies, words, single, split, routed, examples}`.
+
+    `tasks` names the task of each of the two kinds.
 
     `policies` are the two banks alone, `mix` (half of each), `mix_weighted` (where `weigh` is given: each attached bank
     by its probability for the whole request) and `plan`. `single` names the better bank, by `both`, then by the sum of
@@ -85,8 +91,9 @@ def composition(
     """
     grammar = get_grammar(base.card.grammar)
     requests = [Request(example.text, example.image()) for example in examples]
-    owners: dict[str, list[Owner]] = {name: [name] * len(requests) for name in (GROUNDING, COUNTING)}
-    owners["mix"] = [{GROUNDING: 0.5, COUNTING: 0.5}] * len(requests)
+    pair = (tasks[GROUNDING], tasks[COUNTING])
+    owners: dict[str, list[Owner]] = {name: [name] * len(requests) for name in pair}
+    owners["mix"] = [dict.fromkeys(pair, 0.5)] * len(requests)
     if weigh is not None:
         owners["mix_weighted"] = [
             {task: weight for task, weight in weights.items() if task in attachment.banks}
@@ -98,11 +105,12 @@ def composition(
     right = {name: composed_right(examples, texts, grammar) for name, texts in answers.items()}
     scores = {name: composed_scores(values) for name, values in right.items()}
     same = [tuple(part.text for part in plan) == e.clauses for plan, e in zip(plans, examples, strict=True)]
-    sent = [tuple(part.task for part in plan) == e.tasks for plan, e in zip(plans, examples, strict=True)]
+    true = [tuple(tasks[kind] for kind in example.tasks) for example in examples]
+    sent = [tuple(part.task for part in plan) == names for plan, names in zip(plans, true, strict=True)]
     return {
         "policies": scores,
         "words": {name: _by_word(examples, values) for name, values in right.items()},
-        "single": max((GROUNDING, COUNTING), key=lambda n: (scores[n]["both"], scores[n]["count"] + scores[n]["box"])),
+        "single": max(pair, key=lambda n: (scores[n]["both"], scores[n]["count"] + scores[n]["box"])),
         "split": sum(same) / len(same),
         "routed": sum(a and b for a, b in zip(same, sent, strict=True)) / len(same),
         "examples": len(examples),
@@ -115,11 +123,29 @@ def run_composition(
     decide: Decide,
     batch_size: int = 64,
     weigh: Weigh | None = None,
+    tasks: Mapping[str, str] = OWN_NAMES,
+    base: Base | None = None,
 ) -> dict[str, Any]:
-    """`composition` with the banks of a registry's head on its base."""
-    base = load_base(registry.head().base.name)
+    """`composition` with the banks of a registry's head on its base, which is loaded where it is not given."""
+    base = base or load_base(registry.head().base.name)
     with learned(registry, base).attached(base) as attachment:
-        return composition(base, attachment, examples, decide, weigh=weigh, batch_size=batch_size)
+        return composition(base, attachment, examples, decide, weigh=weigh, tasks=tasks, batch_size=batch_size)
+
+
+def composing(registry: Registry) -> dict[str, str]:
+    """The tasks of a registry that composed requests are answered with: of each kind, the one of that name, or else
+    the first. Raises LynxError where there is none of a kind."""
+    kinds: dict[str, list[str]] = {}
+    for name in registry.tasks():
+        card = TaskCard(**registry.task(name).manifest.card)
+        kinds.setdefault(card.kind, []).append(name)
+    lacking = [kind for kind in OWN_NAMES if kind not in kinds]
+    if lacking:
+        raise LynxError(
+            f"evaluate --composed: {registry.path} has no task of kind {' and none of kind '.join(lacking)}; "
+            "composed requests take one of each, see add-task"
+        )
+    return {kind: kind if kind in kinds[kind] else kinds[kind][0] for kind in OWN_NAMES}
 
 
 def _by_word(examples: Sequence[ComposedExample], right: Sequence[tuple[bool, bool]]) -> dict[str, dict[str, float]]:

@@ -76,6 +76,26 @@ def learned_at(stages: Sequence[Stage], columns: Sequence[str]) -> list[int]:
     return [order.index(name) + 1 if name in order else 0 for name in columns]
 
 
+def loss_by_stage(stages: Sequence[Stage]) -> list[dict[str, dict[str, float]]]:
+    """`{task: {bank, routing}}` after each stage, the base alone first: what became worse since a task was learned.
+
+    A part is NaN where a score that it needs was not measured, and a task that lacks both is left out. An update is no
+    new beginning: what its bank does worse than the first one is the bank's loss.
+    """
+    blind, columns = matrix(stages, "blind")
+    aware, _ = matrix(stages, "aware")
+    bank, routing = measures.loss_parts(blind, aware, learned_at(stages, columns))
+    return [
+        {name: {"bank": float(b), "routing": float(r)} for name, b, r in row if np.isfinite([b, r]).any()}
+        for row in (zip(columns, *parts, strict=True) for parts in zip(bank, routing, strict=True))
+    ]
+
+
+def loss(stages: Sequence[Stage]) -> dict[str, dict[str, float]]:
+    """`loss_by_stage` at the last stage."""
+    return loss_by_stage(stages)[-1]
+
+
 def forgetting(stages: Sequence[Stage]) -> dict[str, Any]:
     """Forgetting at the last stage of each task learned before it, task-blind and task-aware, and the blind mean."""
     if not stages:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lynx_cl.continual.policy import handed_back, owner
 from lynx_cl.data.example import Example
 from lynx_cl.evaluation.generate import Request, answer
 from lynx_cl.registry.snapshot import BASE_TASK
@@ -17,7 +18,7 @@ from lynx_cl.registry.snapshot import BASE_TASK
 if TYPE_CHECKING:
     from lynx_cl.banks.attach import Attachment
     from lynx_cl.base.load import Base
-    from lynx_cl.router.router import Router
+    from lynx_cl.router.router import Router, Several
 
 Scores = dict[str, float]
 
@@ -34,7 +35,10 @@ class TaskUnderTest:
 
 @dataclass(frozen=True)
 class TaskMeasurement:
-    """What one task scored. `routed` counts its requests by the bank they were sent to."""
+    """What one task scored. `routed` counts its requests by the likeliest bank that the router sent them to.
+
+    `asked` is how many of them the router would have handed back, None where it was not told to.
+    """
 
     name: str
     metric: str
@@ -42,6 +46,7 @@ class TaskMeasurement:
     blind: Scores
     routed: dict[str, int]
     answers: tuple[str, ...] = field(repr=False, default=())
+    asked: int | None = None
 
     @property
     def routing_accuracy(self) -> float:
@@ -55,13 +60,15 @@ def measure(
     router: Router | None,
     tasks: Sequence[TaskUnderTest],
     *,
+    several: Several = "top",
     batch_size: int = 64,
     on_task: Callable[[str], None] = lambda name: None,
 ) -> dict[str, TaskMeasurement]:
     """Scores every task on its own examples.
 
     Without `router` there is nothing to be blind about: every request reaches its own bank. A task without a bank in
-    `attachment` is answered by the base.
+    `attachment` is answered by the base. `several` says who answers where the router keeps several banks; under `ask`
+    the likeliest is scored, and the requests that would have been handed back are counted.
     """
     known = attachment.banks if attachment is not None else {}
     results = {}
@@ -70,13 +77,13 @@ def measure(
         requests = [Request(example.prompt, example.open()) for example in task.examples]
         own = task.name if task.name in known else None
         aware = answer(base, attachment, requests, [own] * len(requests), batch_size=batch_size)
-        sent = [task.name] * len(requests)
-        if router is not None:
-            sent = [decision.task for decision in router.decide(requests)]
+        decisions = router.decide(requests) if router is not None else []
+        sent = [decision.task for decision in decisions] if router is not None else [task.name] * len(requests)
+        owners = [owner(decision, several, known) for decision in decisions]
         blind = list(aware)
-        astray = [i for i, name in enumerate(sent) if (name if name in known else None) != own]
+        astray = [i for i, one in enumerate(owners) if one != own]
         if astray:
-            banks = [sent[i] if sent[i] in known else None for i in astray]
+            banks = [owners[i] for i in astray]
             others = answer(base, attachment, [requests[i] for i in astray], banks, batch_size=batch_size)
             for i, text in zip(astray, others, strict=True):
                 blind[i] = text
@@ -87,15 +94,21 @@ def measure(
             blind=task.score(task.examples, blind),
             routed={name: sent.count(name) for name in sorted(set(sent))},
             answers=tuple(blind),
+            asked=sum(handed_back(decision, several) for decision in decisions) if several == "ask" else None,
         )
     return results
 
 
 def routing(measured: Mapping[str, TaskMeasurement]) -> dict:
-    """Routing accuracy over all requests, and the confusion {task: {sent to: requests}}."""
+    """Routing accuracy over all requests, and the confusion {task: {sent to: requests}}.
+
+    Where requests with several candidates were to be handed back, `asked` is the share of them.
+    """
     total = sum(sum(m.routed.values()) for m in measured.values())
     right = sum(m.routed.get(name, 0) for name, m in measured.items())
-    return {"accuracy": right / max(1, total), "confusion": {name: m.routed for name, m in measured.items()}}
+    facts = {"accuracy": right / max(1, total), "confusion": {name: m.routed for name, m in measured.items()}}
+    back = [m.asked for m in measured.values() if m.asked is not None]
+    return {**facts, "asked": sum(back) / max(1, total)} if back else facts
 
 
 def main_scores(measured: Mapping[str, TaskMeasurement], which: str = "blind") -> dict[str, float]:

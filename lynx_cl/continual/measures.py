@@ -78,6 +78,26 @@ def mean_forgetting(table: Matrix, learned: Sequence[int]) -> float:
     return _mean(values) if np.isfinite(values).any() else 0.0
 
 
+def loss_parts(blind: Matrix, aware: Matrix, learned: Sequence[int]) -> tuple[Matrix, Matrix]:
+    """What became worse since task j was learned at stage l, by cause: in its bank, and on the way to it.
+
+    The loss at stage i is aware[l, j] - blind[i, j], `blind` being R through the router and `aware` R with the task
+    given. It is the sum of bank loss, aware[l, j] - aware[i, j], and routing loss, aware[i, j] - blind[i, j], both
+    (stages + 1, tasks); a gain is negative. NaN before l and where a score is missing.
+
+    >>> bank, routing = loss_parts(np.array([[0.0], [0.9], [0.7]]), np.array([[0.0], [0.9], [0.8]]), learned=[1])
+    >>> bank[2].round(3).tolist(), routing[2].round(3).tolist()
+    ([0.1], [0.1])
+    """
+    _check(blind, learned)
+    if aware.shape != blind.shape:
+        raise ValueError(f"R of shape {blind.shape} through the router, but {aware.shape} with the task given")
+    stages, columns = np.arange(len(blind))[:, None], np.arange(blind.shape[1])
+    since = np.array(learned, dtype=int)
+    own = np.where(stages >= since, aware, np.nan)
+    return aware[since, columns] - own, own - blind
+
+
 def growth(added: Sequence[int], base: int) -> Matrix:
     """Parameters added until each stage over those of the base, (stages + 1,), from those added at each stage.
 

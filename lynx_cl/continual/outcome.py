@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lynx_cl.banks.growth import Growth
-from lynx_cl.continual.history import Stage, forgetting, matrix
+from lynx_cl.continual.history import Stage, forgetting, loss, loss_by_stage, matrix
 from lynx_cl.continual.learned import Learned
 from lynx_cl.continual.measure import TaskMeasurement, TaskUnderTest, routing
 from lynx_cl.continual.plan import Plan
@@ -38,6 +38,7 @@ class Outcome:
         return {
             "tasks": task_facts(self.measured),
             "forgetting": forgetting(self.stages),
+            "loss": loss(self.stages),
             "growth": self.growth,
             "routing": routing(self.measured),
             "run_id": self.run_id,
@@ -97,12 +98,15 @@ def log_outcome(
     result: TrainResult,
     figures: list[Path],
 ) -> None:
-    """R's rows so far, each at its stage, so that runs compare as forgetting curves in MLflow."""
+    """R's rows so far and the losses in them, each at its stage, so that runs compare as curves in MLflow."""
     table, columns = matrix(stages)
     rows = [
         (number, {f"score/{name}": value for name, value in zip(columns, row, strict=True)})
         for number, row in enumerate(table)
     ]
+    for number, losses in enumerate(loss_by_stage(stages)):
+        parts = {f"loss/{part}/{name}": value for name, both in losses.items() for part, value in both.items()}
+        rows.append((number, parts))
     last = len(stages)
     lost = forgetting(stages)
     sent = routing(measured)

@@ -7,27 +7,30 @@ company. Where a processor still makes rows of one batch differ, they are padded
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
+from torch import Tensor
 
-from lynx_cl.router.embedders import Request
+from lynx_cl.base.chat import chat_text, model_inputs
+from lynx_cl.router.embedders import Request, Rows
 
 if TYPE_CHECKING:
     from lynx_cl.banks.attach import Attachment, Owner
     from lynx_cl.base.load import Base
 
-__all__ = ["Request", "answer", "chat_text"]
+__all__ = ["Request", "answer", "answer_on_the_way"]
 
 
-def chat_text(processor: Any, request: Request) -> str:
-    """The request in the processor's own chat template, ready for the answer."""
-    content = [{"type": "image"}] if request.image is not None else []
-    content.append({"type": "text", "text": request.text})
-    turns = [{"role": "user", "content": content}]
-    return processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+class Seeing(Protocol):
+    """An embedder whose vectors a forward passes on its way: see `lynx_cl.router.trunk.TrunkEmbedder`."""
+
+    @property
+    def layer(self) -> str: ...
+
+    def pooled(self, requests: Sequence[Request], states: Tensor, inputs: Mapping[str, Tensor]) -> Rows: ...
 
 
 def answer(
@@ -49,29 +52,67 @@ def answer(
         raise ValueError(f"{len(requests)} requests, but banks for {len(banks)}")
     if attachment is None and any(bank is not None for bank in banks):
         raise ValueError("a bank is named, but none is attached")
-    texts = [chat_text(base.processor, request) for request in requests]
     answers = [""] * len(requests)
-    for rows in _batches(base.processor.tokenizer, texts, requests, batch_size):
-        inputs = _inputs(base, [texts[i] for i in rows], [requests[i].image for i in rows])
-        routed = attachment.rows([banks[i] for i in rows]) if attachment is not None else nullcontext()
-        with torch.inference_mode(), routed:
-            output = base.model.generate(
-                **inputs,
-                max_new_tokens=max_new_tokens,
-                do_sample=False,
-                num_beams=1,
-                pad_token_id=base.processor.tokenizer.pad_token_id,
-            )
-        new = output[:, inputs["input_ids"].shape[1] :]
-        for index, text in zip(rows, base.processor.batch_decode(new, skip_special_tokens=True), strict=True):
-            answers[index] = text.strip()
+    for rows, inputs in _batches(base, requests, batch_size):
+        owners = [banks[i] for i in rows]
+        with attachment.rows(owners) if attachment is not None else nullcontext():
+            _answer_batch(base, inputs, rows, answers, max_new_tokens)
     return answers
 
 
-def _batches(
+def answer_on_the_way(
+    base: Base,
+    attachment: Attachment,
+    requests: Sequence[Request],
+    embedder: Seeing,
+    route: Callable[[Sequence[int], Rows], Sequence[Owner]],
+    *,
+    max_new_tokens: int = 64,
+    batch_size: int = 32,
+) -> list[str]:
+    """As `answer`, each request routed within its own forward: nothing below the first tap is computed twice.
+
+    `route` is given the places of some requests and their vectors, and says who answers each. Every request needs a
+    picture. Vectors of requests that share a forward may differ in their last bits from those of each alone.
+    """
+    answers = [""] * len(requests)
+    for rows, inputs in _batches(base, requests, batch_size):
+        own = [requests[i] for i in rows]
+
+        def ask(states: Tensor, rows: Any = rows, own: Any = own, inputs: Any = inputs) -> Sequence[Owner]:
+            return route(rows, embedder.pooled(own, states, inputs))
+
+        with attachment.routed(embedder.layer, ask):
+            _answer_batch(base, inputs, rows, answers, max_new_tokens)
+    return answers
+
+
+def _answer_batch(base: Base, inputs: Any, rows: Sequence[int], answers: list[str], max_new_tokens: int) -> None:
+    """Fills in the answers of some rows."""
+    with torch.inference_mode():
+        output = base.model.generate(
+            **inputs,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            num_beams=1,
+            pad_token_id=base.processor.tokenizer.pad_token_id,
+        )
+    new = output[:, inputs["input_ids"].shape[1] :]
+    for index, text in zip(rows, base.processor.batch_decode(new, skip_special_tokens=True), strict=True):
+        answers[index] = text.strip()
+
+
+def _batches(base: Base, requests: Sequence[Request], batch_size: int) -> Iterator[tuple[tuple[int, ...], Any]]:
+    """Places of requests that go together, and their inputs."""
+    texts = [chat_text(base.processor, request.text, request.image is not None) for request in requests]
+    for rows in _together(base.processor.tokenizer, texts, requests, batch_size):
+        yield rows, model_inputs(base, [texts[i] for i in rows], [requests[i].image for i in rows])
+
+
+def _together(
     tokenizer: Any, texts: Sequence[str], requests: Sequence[Request], batch_size: int
 ) -> list[tuple[int, ...]]:
-    """Indices of requests that go together: equally long, all with a picture or all without."""
+    """Places of requests that share a forward: equally long, all with a picture or all without."""
     groups: dict[tuple[int, bool], list[int]] = defaultdict(list)
     for index, (text, request) in enumerate(zip(texts, requests, strict=True)):
         groups[len(tokenizer(text)["input_ids"]), request.image is not None].append(index)
@@ -80,16 +121,3 @@ def _batches(
         for _, members in sorted(groups.items())
         for start in range(0, len(members), batch_size)
     ]
-
-
-def _inputs(base: Base, texts: list[str], images: list[Any]) -> Any:
-    start = base.processor.tokenizer.bos_token
-    inputs = base.processor(
-        text=texts,
-        images=[[image.convert("RGB")] for image in images] if images[0] is not None else None,
-        padding=True,
-        padding_side="left",
-        add_special_tokens=not (start and texts[0].startswith(start)),  # a template that writes it needs no second one
-        return_tensors="pt",
-    )
-    return inputs.to(base.model.device, base.model.dtype)

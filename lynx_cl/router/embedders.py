@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,8 @@ from lynx_cl.registry.canonical import sha256
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from lynx_cl.router.trunk import TrunkEmbedder
 
 TEXT_LIMIT = 256  # tokens that MiniLM was trained to read; the rest of a longer prompt is cut off
 LONGEST = 512  # of an encoder that does not say how much it reads
@@ -135,26 +137,45 @@ class TextEmbedder:
 
 
 class BothEmbedder:
-    """The vectors of two embedders behind each other, each weighing a half: what is asked, and about what picture."""
+    """The vectors of `text` and `trunk` behind each other, each weighing a half: what is asked, and about what."""
 
     name = "both"
     pictures = True
     near = 1.0
 
-    def __init__(self, parts: Sequence[Embedder]) -> None:
-        self.parts = tuple(parts)
+    def __init__(self, text: Embedder, trunk: TrunkEmbedder) -> None:
+        self.text, self.trunk = text, trunk
 
     @cached_property
     def digest(self) -> str:
-        return sha256("-".join(part.digest for part in self.parts).encode())
+        return sha256(f"{self.text.digest}-{self.trunk.digest}".encode())
 
     @property
     def dimension(self) -> int:
-        return sum(part.dimension for part in self.parts)
+        return self.text.dimension + self.trunk.dimension
 
     def embed(self, requests: Sequence[Request]) -> Rows:
         """Rows of length 1, (requests, the sum of the dimensions)."""
-        return unit(np.concatenate([part.embed(requests) for part in self.parts], axis=1), self.name)
+        return self._joined([self.text.embed(requests), self.trunk.embed(requests)])
+
+    @property
+    def layer(self) -> str:
+        return self.trunk.layer
+
+    def check(self, requests: Sequence[Request]) -> None:
+        """Raises LynxError where a request comes without a picture."""
+        self.trunk.check(requests)
+
+    def whole(self, request: Request) -> bool:
+        """Whether `pooled` gives what `embed` gives."""
+        return self.trunk.whole(request)
+
+    def pooled(self, requests: Sequence[Request], states: torch.Tensor, inputs: Mapping[str, torch.Tensor]) -> Rows:
+        """Rows of requests on their way through the base, as `TrunkEmbedder.pooled`."""
+        return self._joined([self.text.embed(requests), self.trunk.pooled(requests, states, inputs)])
+
+    def _joined(self, halves: list[Rows]) -> Rows:
+        return unit(np.concatenate(halves, axis=1), self.name)
 
 
 def _encoder_folder(place: str) -> str:
@@ -212,7 +233,7 @@ def embedder_named(name: str, base: Any) -> Embedder:
         from lynx_cl.router.trunk import TrunkEmbedder
 
         trunk = TrunkEmbedder(base)
-        return trunk if name == "trunk" else BothEmbedder([TextEmbedder(), trunk])
+        return trunk if name == "trunk" else BothEmbedder(TextEmbedder(), trunk)
     raise UsageError(f"router: embedder {name!r} is unknown; known: text, text:FOLDER, trunk, both")
 
 

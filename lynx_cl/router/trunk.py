@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lynx_cl.base.chat import chat_text, model_inputs
 from lynx_cl.base.taps import find_taps
 from lynx_cl.errors import LynxError
 from lynx_cl.router.embedders import Request, Rows, mean, unit
@@ -30,7 +31,8 @@ class TrunkEmbedder:
     """Hidden states that enter the first tapped layer, averaged over the prompt's tokens and over the picture's.
 
     The two means are scaled to length 1 each and put behind each other, so a row has twice the base's hidden width.
-    Every request needs its picture.
+    Every request needs its picture. `layer` is the module path of that layer: a forward that is on its way through it
+    can be routed by `pooled` and go on.
     """
 
     name = "trunk"
@@ -42,40 +44,47 @@ class TrunkEmbedder:
         tap = find_taps(base.model, pattern=base.card.taps)[0]
         self.dimension = 2 * tap.hidden
         self.digest = f"{base.fingerprint}-{tap.layer}"
-        self._layer = base.model.get_submodule(tap.name.rpartition(".")[0])
+        self.layer = tap.name.rpartition(".")[0]
         self._image_token = base.model.config.image_token_id
 
     def embed(self, requests: Sequence[Request]) -> Rows:
         """Rows (requests, 2 x hidden). Raises LynxError where a request comes without a picture."""
-        for request in requests:
-            if request.image is None:
-                raise LynxError(f"prompt {request.text[:40]!r}: the router looks at the picture too; give --image")
+        self.check(requests)
         rows = [self._row(request) for request in requests]  # one at a time: no bit depends on the batch
         return np.stack(rows) if rows else np.zeros((0, self.dimension), np.float32)
 
-    def _row(self, request: Request) -> Rows:
-        inputs = self._inputs(request)
-        states = self._states(inputs).float().cpu()
+    def check(self, requests: Sequence[Request]) -> None:
+        """Raises LynxError where a request comes without a picture."""
+        for request in requests:
+            if request.image is None:
+                raise LynxError(f"prompt {request.text[:40]!r}: the router looks at the picture too; give --image")
+
+    def whole(self, request: Request) -> bool:
+        """Whether all of a prompt is read, so that `pooled` gives what `embed` gives."""
+        return len(self._tokens(request)) <= PROMPT_LIMIT
+
+    def pooled(self, requests: Sequence[Request], states: Tensor, inputs: Mapping[str, Tensor]) -> Rows:
+        """Rows of requests from the states (requests, tokens, hidden) that enter the layer and the forward's inputs."""
+        states = states.float().cpu()
         images = (inputs["input_ids"] == self._image_token).cpu()
         words = inputs["attention_mask"].bool().cpu() & ~images
         halves = [unit(mean(states, mask).numpy(), self.name) for mask in (words, images)]
-        return unit(np.concatenate(halves, axis=1), self.name)[0]
+        return unit(np.concatenate(halves, axis=1), self.name)
 
-    def _inputs(self, request: Request) -> Any:
-        processor, tokenizer = self.base.processor, self.base.processor.tokenizer
-        ids = tokenizer(request.text, add_special_tokens=False)["input_ids"]
-        text = tokenizer.decode(ids[:PROMPT_LIMIT]) if len(ids) > PROMPT_LIMIT else request.text
-        content = [{"type": "image"}, {"type": "text", "text": text}]
-        turns = [{"role": "user", "content": content}]
-        chat = processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-        inputs = processor(text=[chat], images=[request.image], return_tensors="pt")
-        return inputs.to(self.base.model.device)
+    def _row(self, request: Request) -> Rows:
+        ids = self._tokens(request)
+        text = self.base.processor.tokenizer.decode(ids[:PROMPT_LIMIT]) if len(ids) > PROMPT_LIMIT else request.text
+        inputs = model_inputs(self.base, [chat_text(self.base.processor, text, True)], [request.image])
+        return self.pooled([request], self._states(inputs), inputs)[0]
+
+    def _tokens(self, request: Request) -> list[int]:
+        return list(self.base.processor.tokenizer(request.text, add_special_tokens=False)["input_ids"])
 
     def _states(self, inputs: Any) -> Tensor:
         def stop(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             raise _Reached(args[0] if args else kwargs["hidden_states"])
 
-        handle = self._layer.register_forward_pre_hook(stop, with_kwargs=True)
+        handle = self.base.model.get_submodule(self.layer).register_forward_pre_hook(stop, with_kwargs=True)
         try:
             with torch.no_grad():
                 self.base.model(**inputs, use_cache=False)

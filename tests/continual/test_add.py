@@ -38,7 +38,7 @@ def picture(tmp_path_factory):
 
 def test_add_prints_the_agreed_keys(learned):
     _, facts = learned
-    assert set(facts) == {"tasks", "forgetting", "growth", "routing", "run_id", "seconds", "digest", "snapshot"}
+    assert set(facts) == {"tasks", "forgetting", "loss", "growth", "routing", "run_id", "seconds", "digest", "snapshot"}
     assert {"acc_iou50", "mean_iou", "parse_failure"} <= facts["tasks"]["grounding"].keys()
     assert set(facts["routing"]) == {"accuracy", "confusion"}
 
@@ -46,6 +46,11 @@ def test_add_prints_the_agreed_keys(learned):
 def test_the_base_forgets_nothing_when_it_is_asked_for(learned):
     _, facts = learned
     assert facts["forgetting"]["task_given"] == {"base": 0.0}
+    assert {task: parts["bank"] for task, parts in facts["loss"].items()} == {"base": 0.0, "grounding": 0.0}
+    for task, parts in facts["loss"].items():
+        (metric,) = (name for name in facts["tasks"][task] if name.endswith("_task_given"))
+        scores = facts["tasks"][task]
+        assert parts["routing"] == scores[metric] - scores[metric.removesuffix("_task_given")]
 
 
 def test_certificate_proves_equal_logits_and_frozen_tensors(learned):
@@ -127,6 +132,8 @@ def test_mlflow_holds_the_run_by_stage(learned):
     assert status == "FINISHED"
     assert {("score/base", 0), ("score/base", 1), ("score/grounding", 0), ("score/grounding", 1)} <= set(rows)
     assert any(key == "growth/total" for key, _ in rows)
+    assert {("loss/bank/base", 0), ("loss/routing/base", 1), ("loss/bank/grounding", 1)} <= set(rows)
+    assert ("loss/bank/grounding", 0) not in rows
     assert list((home / "mlartifacts").rglob("forgetting.png")) and list((home / "mlartifacts").rglob("samples.png"))
 
 
@@ -135,7 +142,7 @@ def test_ask_answers_in_pixels_of_the_given_picture(learned, picture, tmp_path):
     out = tmp_path / "out.png"
     asked = lynx("ask", str(picture), "How many objects are there?", "--json", "--save", str(out), home=home)
     facts = json.loads(asked.stdout)
-    assert set(facts) == {"text", "task", "boxes"} and facts["task"] == "base" and facts["boxes"] == []
+    assert set(facts) == {"text", "task", "boxes", "candidates"} and facts["task"] == "base" and facts["boxes"] == []
     words = ("one", "two", "three", "four", "five", "six")
     assert facts["text"] == words[len(make_scene("test", 0, 3).objects) - 1]
     assert out.exists()
@@ -154,7 +161,7 @@ def test_evaluate_agrees_with_the_add(learned):
     home, facts = learned
     told = json.loads(lynx("evaluate", "--json", "--examples", "12", "--questions", "24", home=home).stdout)
     assert told["tasks"] == facts["tasks"]
-    assert set(told) == {"tasks", "forgetting", "growth", "routing"}
+    assert set(told) == {"tasks", "forgetting", "loss", "growth", "routing"} and told["loss"] == facts["loss"]
     assert told["forgetting"]["task_given"] == {"base": 0.0, "grounding": 0.0}
 
 
@@ -206,6 +213,12 @@ def test_adding_again_is_refused_and_changes_nothing(learned):
         (["add-task", "grounding", "--data", "voc:nowhere"], 2, "no folder "),
         (["add-task", "grounding", "--data", "scout", "--base", "./nowhere"], 2, "no such folder"),
         (["ask", "nowhere.png", "What is it?"], 1, "nowhere.png: no such picture"),
+        (["ask", "a.png", "What is it?", "--route-error", "1"], 2, "--route-error 1: give a share of requests"),
+        (["ask", "a.png", "What is it?", "--several", "both"], 2, "'top', 'mix', 'ask'"),
+        (["ask", "a.png", "What is it?", "--task", "base", "--plan"], 2, "--task leaves nothing to route"),
+        (["evaluate", "--route-error", "nan"], 2, "--route-error nan: give a share of requests"),
+        (["evaluate", "--composed"], 1, "has no task of kind grounding and none of kind counting"),
+        (["evaluate", "--composed", "--several", "mix"], 2, "leave out --several"),
     ],
 )
 def test_mistakes_are_one_line_and_fast(tmp_path, arguments, code, words):

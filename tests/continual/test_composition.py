@@ -145,6 +145,22 @@ def test_the_banks_are_those_of_the_registry_s_head(base: Base, monkeypatch: pyt
     assert composition.run_composition(registry, EXAMPLES[:2], by_words, batch_size=1) == expected
 
 
+def test_the_tasks_of_the_two_kinds_may_have_other_names(base: Base) -> None:
+    names = {"grounding": "cells", "counting": "tally"}
+
+    def decide(requests: Sequence[Request]) -> list[str]:
+        return [names[task] for task in by_words(requests)]
+
+    with attached(base, "grounding", "counting") as attachment:
+        expected = composition.composition(base, attachment, EXAMPLES[:2], by_words)
+    with attached(base, "cells", "tally") as attachment:
+        facts = composition.composition(base, attachment, EXAMPLES[:2], decide, tasks=names)
+        astray = composition.composition(base, attachment, EXAMPLES[:2], by_words, tasks=names)
+    assert list(facts["policies"]) == ["cells", "tally", "mix", "plan"] and facts["single"] in names.values()
+    assert facts["policies"]["mix"] == expected["policies"]["mix"]
+    assert facts["routed"] == 1.0 and astray["routed"] == 0.0
+
+
 def test_a_registry_without_the_banks_is_refused(base: Base) -> None:
     with attached(base, "grounding") as attachment, pytest.raises(UsageError, match="'counting' is not attached"):
         composition.composition(base, attachment, EXAMPLES[:2], by_words)

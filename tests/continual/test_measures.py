@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from lynx_cl.continual.measures import (
     accuracy,
@@ -11,6 +14,7 @@ from lynx_cl.continual.measures import (
     forgetting_by_task,
     forward_transfer,
     growth,
+    loss_parts,
     mean_forgetting,
 )
 
@@ -108,3 +112,69 @@ def test_inputs_are_left_alone_and_checked() -> None:
 def test_growth_adds_up() -> None:
     assert growth([], 100).tolist() == [0.0]
     assert growth([5, 5, 20], 100).tolist() == pytest.approx([0.0, 0.05, 0.1, 0.3])
+
+
+def close(part: np.ndarray, expected: list[list[float]]) -> None:
+    assert part == pytest.approx(np.array(expected), nan_ok=True)
+
+
+def test_loss_of_one_task_has_no_part_before_it_is_learned() -> None:
+    bank, routing = loss_parts(np.array([[0.2], [0.8]]), np.array([[0.2], [0.9]]), [1])
+    close(bank, [[NAN], [0.0]])
+    close(routing, [[NAN], [0.1]])
+
+
+def test_loss_of_two_tasks() -> None:
+    """The second add left the first one's bank alone, and drew a fifth of its requests away."""
+    blind = np.array([[0.1, 0.3], [0.8, 0.4], [0.6, 0.9]])
+    aware = np.array([[0.1, 0.3], [0.8, 0.4], [0.8, 0.85]])
+    bank, routing = loss_parts(blind, aware, [1, 2])
+    close(bank, [[NAN, NAN], [0.0, NAN], [0.0, 0.0]])
+    close(routing, [[NAN, NAN], [0.0, NAN], [0.2, -0.05]])
+
+
+def test_loss_of_three_tasks_and_the_base() -> None:
+    """A bank that is trained over at the end (column 1) loses by itself, the base (column 0) by what it is not sent."""
+    blind = np.array([[0.7, 0.1, NAN], [0.6, 0.9, NAN], [0.65, 0.85, 0.5], [0.5, 0.4, 0.45]])
+    aware = np.array([[0.7, 0.1, NAN], [0.7, 0.9, NAN], [0.7, 0.9, 0.6], [0.7, 0.6, 0.6]])
+    bank, routing = loss_parts(blind, aware, [0, 1, 2])
+    close(bank, [[0, NAN, NAN], [0, 0, NAN], [0, 0, 0], [0, 0.3, 0]])
+    close(routing, [[0, NAN, NAN], [0.1, 0, NAN], [0.05, 0.05, 0.1], [0.2, 0.2, 0.15]])
+    close((bank + routing)[1:, 1:2], [[0.0], [0.05], [0.5]])
+
+
+def test_loss_of_a_task_first_seen_late() -> None:
+    blind = np.array([[0.1, NAN], [0.9, NAN], [0.9, NAN], [0.8, 0.7]])
+    aware = np.array([[0.1, NAN], [0.9, NAN], [0.9, NAN], [0.9, 0.75]])
+    bank, routing = loss_parts(blind, aware, [1, 3])
+    close(bank[1:], [[0, NAN], [0, NAN], [0, 0]])
+    close(routing[1:], [[0, NAN], [0, NAN], [0.1, 0.05]])
+
+
+def test_a_missing_score_takes_only_the_parts_that_need_it() -> None:
+    aware = np.array([[NAN, 0.2], [0.9, 0.2], [0.8, NAN], [0.7, 0.2]])
+    blind = np.array([[0.5, 0.2], [0.4, NAN], [0.3, 0.1], [0.2, 0.1]])
+    bank, routing = loss_parts(blind, aware, [0, 0])
+    close(bank, [[NAN, 0.0], [NAN, 0.0], [NAN, NAN], [NAN, 0.0]])
+    close(routing, [[NAN, 0.0], [0.5, NAN], [0.5, NAN], [0.5, 0.1]])
+
+
+EIGHTHS = st.integers(0, 8).map(lambda number: number / 8) | st.just(NAN)
+
+
+@given(arrays(float, (4, 3), elements=EIGHTHS), arrays(float, (4, 3), elements=EIGHTHS), st.data())
+def test_the_parts_add_up_to_the_loss(blind: np.ndarray, aware: np.ndarray, data: st.DataObject) -> None:
+    learned = data.draw(st.lists(st.integers(0, 3), min_size=3, max_size=3))
+    bank, routing = loss_parts(blind, aware, learned)
+    for j, first in enumerate(learned):
+        for i in range(4):
+            told = bank[i, j] + routing[i, j]
+            whole = aware[first, j] - blind[i, j]
+            assert told == whole if i >= first and not np.isnan([whole, aware[i, j]]).any() else np.isnan(told)
+
+
+def test_loss_needs_two_matrices_of_one_shape() -> None:
+    with pytest.raises(ValueError, match=r"R of shape \(4, 3\) through the router, but \(3, 2\)"):
+        loss_parts(THREE, TWO, [1, 2, 3])
+    with pytest.raises(ValueError, match="learned at stages"):
+        loss_parts(TWO, TWO, [1, 3])

@@ -15,11 +15,12 @@ from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPi
 
 from lynx_cl.banks.attach import attach
 from lynx_cl.banks.base import build_bank
+from lynx_cl.base.chat import chat_text
 from lynx_cl.base.load import Base
 from lynx_cl.base.taps import find_taps
 from lynx_cl.errors import UsageError
 from lynx_cl.evaluation import generate
-from lynx_cl.evaluation.generate import Request, answer, chat_text
+from lynx_cl.evaluation.generate import Request, answer
 from tests.banks.test_attach import disturbed
 from tests.families.tiny import SIDE, VOCABULARY, tiny_base
 
@@ -72,7 +73,7 @@ REQUESTS = [
 def alone(base: Base, request: Request, tokens: int) -> str:
     """Transformers' own generate, on one request."""
     images: Any = [[request.image]] if request.image is not None else None
-    text = [chat_text(base.processor, request)]
+    text = [chat_text(base.processor, request.text, request.image is not None)]
     inputs = base.processor(text=text, images=images, return_tensors="pt", add_special_tokens=False)
     with torch.no_grad():
         output = base.model.generate(**inputs, max_new_tokens=tokens, do_sample=False)
@@ -143,7 +144,7 @@ def test_rows_of_unequal_length_are_padded_on_the_left(base: Base, monkeypatch: 
     pictured = [request for request in REQUESTS if request.image is not None]
     nobody = [None] * len(pictured)
     expected = answer(base, None, pictured, nobody, max_new_tokens=6)
-    monkeypatch.setattr(generate, "_batches", lambda *_: [tuple(range(len(pictured)))])
+    monkeypatch.setattr(generate, "_together", lambda *_: [tuple(range(len(pictured)))])
     assert answer(base, None, pictured, nobody, max_new_tokens=6) == expected
 
 

@@ -22,7 +22,10 @@ def solved(*tasks: TaskStatistics) -> Router:
     return Router.solve(tasks, EMBEDDER)
 
 
-CLEAR = (task("boxes", "box the {}", "put a frame around the {}"), task("counts", "how many {} are there", "count the {}"))
+CLEAR = (
+    task("boxes", "box the {}", "put a frame around the {}"),
+    task("counts", "how many {} are there", "count the {}"),
+)
 
 
 def test_a_sound_router_has_nothing_to_say() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,12 +12,16 @@ import torch
 from PIL import Image
 from transformers import BatchFeature
 
+from lynx_cl.banks.attach import attach
+from lynx_cl.banks.base import build_bank
 from lynx_cl.base.load import Base
 from lynx_cl.base.taps import find_taps
 from lynx_cl.errors import LynxError
-from lynx_cl.router.embedders import Request
+from lynx_cl.evaluation.generate import answer, answer_on_the_way
+from lynx_cl.router.embedders import BothEmbedder, Request
 from lynx_cl.router.trunk import PROMPT_LIMIT, TrunkEmbedder
 from tests.families.tiny import HIDDEN, IMAGE_TOKEN, IMAGE_TOKENS, SIDE, tiny_base
+from tests.router.embedding import WordEmbedder
 
 
 class LetterProcessor:
@@ -24,6 +29,8 @@ class LetterProcessor:
 
     def __init__(self) -> None:
         self.tokenizer = self
+        self.bos_token = None
+        self.pad_token_id = 0
         self.longest = 0
 
     def decode(self, ids: list[int]) -> str:
@@ -36,8 +43,8 @@ class LetterProcessor:
         if images is None:
             return {"input_ids": list(map(ord, text))}
         self.longest = len(text[0])
-        ids = torch.tensor([[IMAGE_TOKEN] * IMAGE_TOKENS + [4 + ord(letter) % 60 for letter in text[0][:64]]])
-        pixels = torch.from_numpy(np.asarray(images[0], np.float32)).permute(2, 0, 1)[None] / 255
+        ids = torch.tensor([[IMAGE_TOKEN] * IMAGE_TOKENS + [4 + ord(x) % 60 for x in one[:64]] for one in text])
+        pixels = torch.stack([torch.from_numpy(np.asarray(i, np.float32)).permute(2, 0, 1) / 255 for (i,) in images])
         return BatchFeature({"input_ids": ids, "attention_mask": torch.ones_like(ids), "pixel_values": pixels})
 
 
@@ -54,7 +61,7 @@ def test_rows_are_pooled_states_of_the_layer_below_the_first_tap(base: Base) -> 
     embedder = TrunkEmbedder(base)
     row = embedder.embed([Request("find the dog", picture(0))])[0]
     assert row.shape == (embedder.dimension,) == (2 * HIDDEN,) and row.dtype == np.float32
-    inputs = base.processor(text=["find the dog"], images=[picture(0)])
+    inputs = base.processor(text=["find the dog"], images=[[picture(0)]])
     states = base.model(**inputs, output_hidden_states=True).hidden_states[find_taps(base.model)[0].layer][0]
     halves = [part.mean(0) / part.mean(0).norm() for part in (states[IMAGE_TOKENS:], states[:IMAGE_TOKENS])]
     np.testing.assert_allclose(row, torch.cat(halves).numpy() / 2**0.5, atol=1e-5)
@@ -75,3 +82,44 @@ def test_a_missing_picture_is_an_error_and_a_long_prompt_is_cut(base: Base) -> N
         embedder.embed([Request("find the dog")])
     embedder.embed([Request("x" * 5000, picture(0))])
     assert base.processor.longest == PROMPT_LIMIT
+
+
+def test_requests_are_routed_within_their_own_forward(base: Base) -> None:
+    """The vectors are those of `embed`, each row goes on with the bank it was given, and no layer runs twice."""
+    taps = find_taps(base.model)
+    embedder = TrunkEmbedder(base)
+    assert embedder.layer == taps[0].name.rpartition(".")[0]
+    requests = [Request(text, picture(seed)) for seed, text in enumerate(("find it", "count x", "find me", "say why"))]
+    owners = ["a", None, "b", {"a": 0.5, "b": 0.5}]
+    seen: list[np.ndarray] = []
+    passes: list[int] = []
+
+    def route(places: Sequence[int], rows: np.ndarray) -> list[Any]:
+        seen.append(rows)
+        return [owners[place] for place in places]
+
+    with attach(base.model, taps) as attachment:
+        for seed, name in enumerate("ab"):
+            bank = build_bank("lora", taps, base.model, {"rank": 2}, seed)
+            for parameter in bank.parameters():
+                parameter.data.normal_(generator=torch.Generator().manual_seed(seed))
+            attachment.add(name, bank)
+        expected = answer(base, attachment, requests, owners, max_new_tokens=4)
+        handle = base.model.get_submodule(embedder.layer).register_forward_hook(lambda *_: passes.append(1))
+        found = answer_on_the_way(base, attachment, requests, embedder, route, max_new_tokens=4)
+        handle.remove()
+        assert attachment.plan is None
+    assert found == expected and len(set(expected)) > 1
+    assert len(seen) == 1 and len(passes) == 4
+    np.testing.assert_allclose(seen[0], embedder.embed(requests), atol=1e-5)
+
+
+def test_both_puts_the_two_behind_each_other(base: Base) -> None:
+    text, trunk = WordEmbedder(), TrunkEmbedder(base)
+    both = BothEmbedder(text, trunk)
+    requests = [Request("find the dog", picture(0)), Request("count it", picture(1))]
+    rows = both.embed(requests)
+    assert rows.shape == (2, both.dimension) == (2, 16 + 2 * HIDDEN)
+    np.testing.assert_allclose(rows[:, :16] * 2**0.5, text.embed(requests), atol=1e-6)
+    np.testing.assert_allclose(rows[:, 16:] * 2**0.5, trunk.embed(requests), atol=1e-6)
+    assert both.digest not in (text.digest, trunk.digest) and both.pictures
