@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,15 @@ class Classifier:
     def scores(self, rows: NDArray[np.float32]) -> Matrix:
         """(requests, tasks) of rows (requests, dimension); a row's bits do not depend on the other rows."""
         return np.stack([self.bias + row.astype(np.float64) @ self.weights for row in rows])
+
+    def scores_of(self, row: NDArray[np.float32], chosen: Sequence[int]) -> Matrix:
+        """Of one row (dimension), the scores of some tasks by number."""
+        numbers = list(chosen)
+        return self.bias[numbers] + self._by_task[numbers] @ row.astype(np.float64)
+
+    @cached_property
+    def _by_task(self) -> Matrix:
+        return np.ascontiguousarray(self.weights.T)
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,10 +24,12 @@ Rows = NDArray[np.float32]
 SHRINKAGE = 0.3  # of the covariance; from 0.1 to 0.5 foreign prompts are told equally well
 SPREAD = 0.05  # the least variance within tasks, over all dimensions: that of prompts which are all but the same
 LEFT_OUT = 4096  # kept requests at most that are left out to see how far a task's own lie
-EXACT = 20_000  # prototypes up to which all are compared; of more, those in the PROBED nearest cells
-PROBED = 16
+EXACT = 5_000  # prototypes up to which all are compared; of more, those in the PROBED nearest cells
+PROBED = 24
 COMPARED = 4096  # kept requests up to which all are compared; of more, those of the tasks of the nearest prototypes
 LOOKED_INTO = 8  # of these
+SCORED = 200  # tasks up to which all are scored; of more, those of the SHORTLIST nearest prototypes
+SHORTLIST = 64
 TOGETHER = 16  # rows in one search: FAISS takes another way through more, with other last bits
 
 
@@ -42,12 +44,14 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Nearest:
-    """What is nearest to a request: the task of the nearest prototype, the `distance` to it, and the nearest kept
-    prompts."""
+    """What is nearest to a request: the task of the nearest prototype, the `distance` to it, the nearest kept prompts,
+    and the tasks of the nearest prototypes by number, in order; None where there are so few that all are to be scored.
+    """
 
     task: str
     distance: float
     neighbours: tuple[Neighbour, ...]
+    shortlist: tuple[int, ...] | None = None
 
 
 class Nearness:
@@ -81,12 +85,6 @@ class Nearness:
                 found += self._search(rows[start : start + TOGETHER])
         return found
 
-    def distances(self, rows: Rows) -> Matrix:
-        """Of each row, (requests, dimension), to the nearest prototype: (requests)."""
-        with one_thread():
-            parts = [self._centres(rows[i : i + TOGETHER], 1)[0] for i in range(0, len(rows), TOGETHER)]
-        return np.concatenate(parts) if parts else np.zeros(0)
-
     def left_out(self, tasks: Sequence[TaskStatistics]) -> Matrix:
         """How far kept requests of some of the tasks lie from their task's mean, each left out of it and of the
         covariance: (requests). None of a task of one request."""
@@ -111,22 +109,32 @@ class Nearness:
         return np.sqrt(np.maximum(squares[:, 0].astype(np.float64), 0)), centres
 
     def _search(self, rows: Rows) -> list[Nearest]:
-        distances, centres = self._centres(rows, LOOKED_INTO)
+        listed = len(self.tasks) > SCORED
+        distances, centres = self._centres(rows, SHORTLIST if listed else LOOKED_INTO)
         if self._exemplars is not None:
             similar, places = self._exemplars.search(rows, min(self.neighbours, int(self._first[-1])))
         else:
-            pairs = [self._look_into(row, own) for row, own in zip(rows, centres, strict=True)]
+            pairs = [self._look_into(row, own[:LOOKED_INTO]) for row, own in zip(rows, centres, strict=True)]
             similar, places = np.stack([s for s, _ in pairs]), np.stack([p for _, p in pairs])
-        return [self._nearest(*found) for found in zip(similar, places, distances, centres[:, 0], strict=True)]
+        owners = [np.unique(self._owners[own[own >= 0]]) if listed else None for own in centres]
+        return [self._nearest(*found) for found in zip(similar, places, distances, centres[:, 0], owners, strict=True)]
 
-    def _nearest(self, similar: Rows, places: NDArray[np.int64], distance: np.float64, centre: np.int64) -> Nearest:
+    def _nearest(
+        self,
+        similar: Rows,
+        places: NDArray[np.int64],
+        distance: np.float64,
+        centre: np.int64,
+        listed: NDArray[np.int64] | None,
+    ) -> Nearest:
         owners = np.searchsorted(self._first, places, side="right") - 1
         near = tuple(
             Neighbour(self.tasks[owner].texts[place - self._first[owner]], self.tasks[owner].task, float(s))
             for s, place, owner in zip(similar, places, owners, strict=True)
             if place >= 0
         )
-        return Nearest(self.tasks[self._owners[centre]].task, float(distance), near)
+        shortlist = tuple(listed.tolist()) if listed is not None else None
+        return Nearest(self.tasks[self._owners[centre]].task, float(distance), near, shortlist)
 
     def _look_into(self, row: Rows, centres: NDArray[np.int64]) -> tuple[Rows, NDArray[np.int64]]:
         """The nearest kept requests of the tasks of these prototypes: similarities and places, the nearest first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,16 +17,21 @@ from lynx_cl.errors import LynxError
 from lynx_cl.registry.snapshot import BASE_TASK
 from lynx_cl.router import calibration
 from lynx_cl.router.calibration import conformal_bound, promise, softmax
-from lynx_cl.router.classifier import METHODS, Classifier, Sums, sums_of
+from lynx_cl.router.classifier import METHODS, Classifier, Matrix, Sums, sums_of
 from lynx_cl.router.embedders import Embedder, Request
 from lynx_cl.router.nearness import Nearest, Nearness, Neighbour
 from lynx_cl.router.shrinkage import choose, evenly
 from lynx_cl.router.statistics import TaskStatistics
 
-CALIBRATED_ON = 4096  # calibration requests at most
+CALIBRATED_ON = 2048  # calibration requests at most
 SCORES = 16_000_000  # of calibration requests times tasks
+FITTED = 1_000_000  # of these that the temperature is fitted to
+
+LEAST = -1e6  # a score of tasks that are not on a shortlist, below the best one
 
 Several = Literal["top", "mix", "ask"]
+#: The tasks that were scored by number, None for all of them; their scores; and what is near.
+Scored = tuple[tuple[int, ...] | None, Matrix, Nearest]
 
 
 class RouterConfig(Settings):
@@ -55,7 +61,8 @@ class RouterConfig(Settings):
 class Decision:
     """Which task's bank answers (`base`: none), and why.
 
-    `abstained`: nothing known is near, so the base answers whatever the `probabilities`, which sum to 1 over the tasks.
+    `abstained`: nothing known is near, so the base answers whatever the `probabilities`, which sum to 1 over the tasks;
+    of more tasks than `nearness.SCORED`, over those of the nearest prototypes.
     `nearest`: the nearest kept prompts, the nearest first. `candidates`: the set of banks kept, the likeliest first; it
     misses the right one no more often than promised, and is empty where the router abstained. `distance` is that to the
     nearest prototype, see `nearness`, None where no task is known; the router abstains where it is above `bound`.
@@ -131,12 +138,21 @@ class Router:
         if rows.ndim != 2 or rows.shape[1] != self.embedder.dimension or not np.isfinite(rows).all():
             raise LynxError(f"router: vectors must be finite and of {self.embedder.dimension} numbers each")
         rows = np.ascontiguousarray(rows, np.float32)
-        scores = self.classifier.scores(rows)
-        return [self._decision(*pair) for pair in zip(scores, self.nearness.search(rows), strict=True)]
+        return [self._decision(*scored) for scored in self._scored(rows)]
 
-    def _decision(self, scores: NDArray[np.float64], near: Nearest) -> Decision:
+    def _scored(self, rows: NDArray[np.float32]) -> list[Scored]:
         assert self.classifier is not None
-        names = self.classifier.tasks
+        found = self.nearness.search(rows)
+        if found[0].shortlist is None:
+            return [(None, scores, near) for scores, near in zip(self.classifier.scores(rows), found, strict=True)]
+        return [
+            (near.shortlist, self.classifier.scores_of(row, near.shortlist or ()), near)
+            for row, near in zip(rows, found, strict=True)
+        ]
+
+    def _decision(self, listed: tuple[int, ...] | None, scores: Matrix, near: Nearest) -> Decision:
+        assert self.classifier is not None
+        names = self.classifier.tasks if listed is None else [self.classifier.tasks[number] for number in listed]
         best = int(np.argmax(scores))
         abstained = near.distance > self._bound
         close = np.flatnonzero(scores[best] - scores <= self._gap)
@@ -152,7 +168,6 @@ class Router:
         Returns the greatest distance at which a request is near something known, and the greatest gap of its score to
         the best one at which a task is a candidate.
         """
-        assert self.classifier is not None
         rows, owners = calibration_rows(self.tasks)
         own = self.nearness.left_out([task for task in self.tasks if not len(task.calibration)])
         bounds = [float(np.quantile(own, 1 - self.config.error / 2))] if len(own) else []
@@ -160,13 +175,33 @@ class Router:
         if len(rows):
             self.promise = promise(self.config.error, len(owners))
             assert self.promise.error is not None
-            scores = self.classifier.scores(rows)
+            scored = self._scored(rows)
             if self.config.temperature is None and len(self.tasks) > 1:
-                self.temperature = calibration.temperature(scores, owners, 1 / (len(owners) + 2))
-            gaps = scores.max(1) - scores[np.arange(len(owners)), owners]
-            gap = conformal_bound(gaps, self.promise.error / 2)
-            bounds.append(conformal_bound(self.nearness.distances(rows), self.promise.error / 2))
+                self.temperature = self._fitted(scored, owners)
+            gaps = [_gap(*one[:2], int(owner)) for one, owner in zip(scored, owners, strict=True)]
+            gap = conformal_bound(np.array(gaps), self.promise.error / 2)
+            bounds.append(conformal_bound(np.array([near.distance for *_, near in scored]), self.promise.error / 2))
         return max(bounds, default=self.nearness.distance_of(self.embedder.near)), gap
+
+    def _fitted(self, scored: list[Scored], owners: NDArray[np.int64]) -> float:
+        """The temperature of calibration requests; of those whose task is not on their shortlist nothing is learned."""
+        few = evenly(len(scored), max(1, FITTED // len(self.tasks))) if scored[0][0] is None else range(len(scored))
+        chosen = [(scored[i][0], scored[i][1], int(owners[i])) for i in few]
+        known = [one for one in chosen if one[0] is None or one[2] in one[0]]
+        if not known:
+            return 1.0
+        places = np.array([owner if listed is None else listed.index(owner) for listed, _, owner in known])
+        table = np.full((len(known), max(len(scores) for _, scores, _ in known)), LEAST)
+        for row, (_, scores, _) in zip(table, known, strict=True):
+            row[: len(scores)] = np.maximum(scores - scores.max(), LEAST)
+        return calibration.temperature(table, places, 1 / (len(known) + 2))
+
+
+def _gap(listed: tuple[int, ...] | None, scores: Matrix, owner: int) -> float:
+    """By how much the best score is above that of the right task; infinite where that is not on the shortlist."""
+    if listed is not None and owner not in listed:
+        return math.inf
+    return float(scores.max() - scores[owner if listed is None else listed.index(owner)])
 
 
 def calibration_rows(tasks: Sequence[TaskStatistics]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -116,7 +116,7 @@ def test_the_command_prints_the_agreed_keys(tmp_path: Path, capsys: pytest.Captu
     assert "joint_logistic" in capsys.readouterr().out
     for arguments, code, words in (
         (["--bench", str(tmp_path / "no.jsonl")], 2, "cannot be read"),
-        (["--bench", str(tmp_path)], 2, "cannot be read"),
+        (["--bench", str(tmp_path)], 2, "holds 0 files in intents/"),
         (["--bench", str(path), "--audit"], 2, "give one of a PROMPT, --audit and --bench"),
         ([], 2, "give one of"),
         (["box the dog", "--route-error", "1.5"], 2, "error = 1.5"),

@@ -49,7 +49,6 @@ def test_distances_equal_scipys_and_neighbours_a_comparison_with_everything() ->
     owners = [t.task for t in kept for _ in t.prototypes]
     rows = requests(50)
     every = cdist(rows, prototypes, "mahalanobis", VI=np.linalg.inv(covariance)) / 4
-    np.testing.assert_allclose(near.distances(rows), every.min(1), rtol=1e-4)
     for row, apart, found in zip(rows, every, near.search(rows), strict=True):
         assert found.distance == pytest.approx(apart.min(), rel=1e-4) and found.task == owners[int(apart.argmin())]
         top = np.sort(np.concatenate([t.exemplars @ row for t in kept]))[::-1][:3]
@@ -61,7 +60,6 @@ def test_a_rows_bits_do_not_depend_on_the_rows_beside_it() -> None:
     near, rows = Nearness(sums_of(tasks(20)), 3), requests(50)
     together = near.search(rows)
     assert together == [near.search(row[None])[0] for row in rows]
-    assert [found.distance for found in together] == near.distances(rows).tolist()
 
 
 def test_left_out_requests_are_as_far_as_from_sums_without_them() -> None:
@@ -104,7 +102,7 @@ def test_a_single_request_is_known_by_how_alike_others_are_to_it() -> None:
     found = near.search(requests(1))[0]
     assert len(found.neighbours) == 1
     row = tasks(1, each=1)[0].exemplars[0]
-    assert near.distances(row[None])[0] < 1e-3 < near.distance_of(0.5) < near.distance_of(0.1)
+    assert near.search(row[None])[0].distance < 1e-3 < near.distance_of(0.5) < near.distance_of(0.1)
     aside = np.linalg.svd(row[None])[2][1]
     turned = (0.5 * row + 0.75**0.5 * aside).astype(np.float32)
-    assert near.distances(turned[None])[0] == pytest.approx(near.distance_of(0.5), rel=1e-3)
+    assert near.search(turned[None])[0].distance == pytest.approx(near.distance_of(0.5), rel=1e-3)

@@ -144,3 +144,31 @@ print(torch.get_num_threads(), inside, faiss.omp_get_max_threads() == before)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert done.stdout.split() == ["2", "1", "True"], done.stderr
+
+
+def test_of_many_tasks_those_of_the_nearest_prototypes_are_scored(monkeypatch: pytest.MonkeyPatch) -> None:
+    things = "dog car cup bird boat tree lamp key hat rose door fish".split()
+    ways = "box count name read paint move sort blur weigh price".split()
+    tasks = [
+        fit_task(way, [f"{way} the {x}" for x in things[:8]], EMBEDDER, [f"{way} the {x}" for x in things[8:10]])
+        for way in ways
+    ]
+    asked = [Request(f"{way} the {x}") for way in ways for x in things[10:]]
+    every = Router.solve(tasks, EMBEDDER)
+    monkeypatch.setattr("lynx_cl.router.nearness.SCORED", 9)
+    monkeypatch.setattr("lynx_cl.router.nearness.SHORTLIST", 4)
+    few = Router.solve(tasks, EMBEDDER)
+    for one, other in zip(every.decide(asked), few.decide(asked), strict=True):
+        assert len(one.probabilities) == 10 and 1 <= len(other.probabilities) <= 4
+        assert (other.task, other.abstained, other.distance) == (one.task, one.abstained, one.distance)
+        assert sum(other.probabilities.values()) == pytest.approx(1) and set(other.candidates) <= set(one.probabilities)
+    assert Router.solve(tasks[::-1], EMBEDDER).decide(asked) == few.decide(asked)
+
+
+def test_a_task_that_is_not_on_the_shortlist_counts_as_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the promise holds for shortlists too: of so many misses every task on it must be a candidate."""
+    tasks = [fit_task(name, [f"{name} {x}" for x in "abcdefgh"], EMBEDDER, ["t0 a"] * 1) for name in ("t0", "t1", "t2")]
+    monkeypatch.setattr("lynx_cl.router.nearness.SCORED", 2)
+    monkeypatch.setattr("lynx_cl.router.nearness.SHORTLIST", 1)
+    (decision,) = Router.solve(tasks, EMBEDDER).decide([Request("t0 a")])
+    assert decision.candidates == ("t0",) == tuple(decision.probabilities)
