@@ -148,21 +148,22 @@ print(torch.get_num_threads(), inside, faiss.omp_get_max_threads() == before)
 
 def test_of_many_tasks_those_of_the_nearest_prototypes_are_scored(monkeypatch: pytest.MonkeyPatch) -> None:
     things = "dog car cup bird boat tree lamp key hat rose door fish".split()
+    wide = WordEmbedder(dimension=64)
     ways = "box count name read paint move sort blur weigh price".split()
     tasks = [
-        fit_task(way, [f"{way} the {x}" for x in things[:8]], EMBEDDER, [f"{way} the {x}" for x in things[8:10]])
+        fit_task(way, [f"{way} the {x}" for x in things[:8]], wide, [f"{way} the {x}" for x in things[8:10]])
         for way in ways
     ]
     asked = [Request(f"{way} the {x}") for way in ways for x in things[10:]]
-    every = Router.solve(tasks, EMBEDDER)
+    every = Router.solve(tasks, wide).decide(asked)
     monkeypatch.setattr("lynx_cl.router.nearness.SCORED", 9)
     monkeypatch.setattr("lynx_cl.router.nearness.SHORTLIST", 4)
-    few = Router.solve(tasks, EMBEDDER)
-    for one, other in zip(every.decide(asked), few.decide(asked), strict=True):
+    few = Router.solve(tasks, wide).decide(asked)
+    for one, other in zip(every, few, strict=True):
         assert len(one.probabilities) == 10 and 1 <= len(other.probabilities) <= 4
         assert (other.task, other.abstained, other.distance) == (one.task, one.abstained, one.distance)
         assert sum(other.probabilities.values()) == pytest.approx(1) and set(other.candidates) <= set(one.probabilities)
-    assert Router.solve(tasks[::-1], EMBEDDER).decide(asked) == few.decide(asked)
+    assert Router.solve(tasks[::-1], wide).decide(asked) == few
 
 
 def test_a_task_that_is_not_on_the_shortlist_counts_as_missed(monkeypatch: pytest.MonkeyPatch) -> None:
