@@ -89,10 +89,9 @@ def size(router: Router) -> int:
 def recall(router: Router, asked: NDArray[np.float32]) -> float:
     """Share of requests whose nearest prototype is found."""
     near = router.nearness
-    white = lambda rows: (rows.astype(np.float64) @ near._whiten).astype(np.float32)  # noqa: E731
-    every = white(np.concatenate([t.prototypes for t in router.tasks]))
+    every = np.concatenate([t.prototypes for t in router.tasks]) @ near._whiten
     found = np.array([one.distance for one in near.search(asked)])
-    best = [np.sqrt(((every - row) ** 2).sum(1).min()) for row in white(asked)]
+    best = [np.sqrt(((every - row) ** 2).sum(1).min()) for row in asked @ near._whiten]
     return float(np.mean(found <= np.array(best) * (1 + 1e-4)))
 
 

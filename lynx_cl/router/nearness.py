@@ -64,12 +64,12 @@ class Nearness:
         covariance = (1 - SHRINKAGE) * sums.within + SHRINKAGE * max(sums.scale, SPREAD / width) * np.eye(width)
         self._spread = float(np.trace(covariance))
         self._inverse = np.linalg.inv(covariance)
-        self._whiten = np.linalg.cholesky(self._inverse / width)
+        self._whiten = np.linalg.cholesky(self._inverse / width).astype(np.float32)
         self._owners = np.repeat(np.arange(len(self.tasks)), [len(task.prototypes) for task in self.tasks])
         kept = [len(task.exemplars) for task in self.tasks]
         self._first = np.cumsum([0, *kept])
         prototypes = np.concatenate([task.prototypes for task in self.tasks])
-        self._prototypes = _index((prototypes.astype(np.float64) @ self._whiten).astype(np.float32))
+        self._prototypes = _index(prototypes @ self._whiten)
         self._exemplars = _flat([task.exemplars for task in self.tasks]) if sum(kept) <= COMPARED else None
 
     @property
@@ -104,7 +104,7 @@ class Nearness:
         return float(np.sqrt((2 - 2 * similarity) / self._spread))
 
     def _centres(self, rows: Rows, count: int) -> tuple[Matrix, NDArray[np.int64]]:
-        white = np.stack([(row.astype(np.float64) @ self._whiten).astype(np.float32) for row in rows])
+        white = np.stack([row @ self._whiten for row in rows])
         squares, centres = self._prototypes.search(white, min(count, len(self._owners)))
         return np.sqrt(np.maximum(squares[:, 0].astype(np.float64), 0)), centres
 

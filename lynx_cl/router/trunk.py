@@ -48,6 +48,7 @@ class TrunkEmbedder:
         self.dimension = 3 * tap.hidden
         self.digest = f"{base.fingerprint}-{tap.layer}-words"
         self.layer = tap.name.rpartition(".")[0]
+        self._words = base.model.get_input_embeddings()
         self._weights = torch.tensor([1.0, 1.0, PICTURE], device=base.model.device)[:, None]
         self._image_token = base.model.config.image_token_id
 
@@ -68,7 +69,7 @@ class TrunkEmbedder:
         ids = inputs["input_ids"]
         picture = ids == self._image_token
         text = (inputs["attention_mask"].bool() & ~picture).float()
-        words, states = self.base.model.get_input_embeddings()(ids).float(), states.float()
+        words, states = self._words(ids).float(), states.float()
         # sums instead of means: they are scaled to length 1 next
         of_words = torch.bmm(_per_length(text, words)[:, None], words)
         of_states = torch.bmm(torch.stack([_per_length(text, states), picture.float()], dim=1), states)
@@ -101,4 +102,4 @@ class TrunkEmbedder:
 
 def _per_length(mask: Tensor, tokens: Tensor) -> Tensor:
     """One over the length of each token (rows, tokens, hidden) that counts, and 0 for the others: (rows, tokens)."""
-    return mask / tokens.norm(dim=-1).clamp(min=1e-12)
+    return mask / torch.linalg.vector_norm(tokens, dim=-1).clamp(min=1e-12)
