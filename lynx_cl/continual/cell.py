@@ -106,13 +106,12 @@ def _stages(home: Home, study: Study, cell: Cell, folder: CellFolder, say: Say, 
     whole, active = total_parameters(base.model), active_parameters(base.model)
     taught = lessons(study, cell.order, home)
     tests = all_tests(study, base, taught)
-    run_dir = folder.path / "training"
-    course = Course(base, taught, study.budget, cell.seed, run_dir, say)
+    course = Course(base, taught, study.budget, cell.seed, folder.path / "training", say)
     method: Method = kind(course, read_settings(kind.settings, values, f"methods.{cell.label}"))
     if done:
         method.load_state(folder.state(_last(done)), _last(done))
     for stage in left:
-        run_dir.mkdir(parents=True, exist_ok=True)
+        course.run_dir(stage).mkdir(parents=True, exist_ok=True)
         took: Learning = method.learn(stage)
         fault_point("study.learned")
         say(f"measure: after {cell.order[stage - 1]}")
@@ -130,7 +129,7 @@ def _stages(home: Home, study: Study, cell: Cell, folder: CellFolder, say: Say, 
             "routed": row.routed if kind.routes else {},
         }
         folder.commit(row.model_copy(update=more), state)
-        shutil.rmtree(run_dir, ignore_errors=True)
+        shutil.rmtree(course.folder, ignore_errors=True)
         say(", ".join(f"{task} {score:.3f}" for task, score in row.blind.items()))
         on_stage()
 

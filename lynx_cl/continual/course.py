@@ -52,7 +52,7 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Course:
-    """One sequence: `lessons` in the order in which they are learned. `folder` holds the checkpoints of a stage."""
+    """One sequence: `lessons` in the order in which they are learned. `folder` holds the checkpoints of stages."""
 
     base: Base
     lessons: tuple[Lesson, ...]
@@ -60,6 +60,10 @@ class Course:
     seed: int
     folder: Path
     say: Callable[[str], None]
+
+    def run_dir(self, stage: int) -> Path:
+        """Where the checkpoint of a stage's training lies."""
+        return self.folder / str(stage)
 
     def batches(self, groups: Groups) -> Epochs:
         """The batches of an epoch over pictures and what is asked about them, from its seed."""

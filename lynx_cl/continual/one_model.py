@@ -52,7 +52,7 @@ class OneModel(Method):
             self.course.batches(lesson.train),
             self.course.validation(lesson.source.groups("calibration")),
             self.course.training(self.config.learning_rate),
-            self.course.folder,
+            self.course.run_dir(stage),
             added=self.added_loss(stage),
             resume=True,
             on_log=self.course.progress(lesson.task),

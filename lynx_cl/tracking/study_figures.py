@@ -95,7 +95,7 @@ def _growth(rows: Sequence[MethodRow], path: Path) -> Path:
         low, high = row.interval("acc")
         acc, grown = row.mean("acc"), 100 * row.of_last("growth_total")
         error = [[max(0.0, acc - low)], [max(0.0, high - acc)]]
-        axes.errorbar([grown], [acc], yerror=error, marker="o", capsize=3, label=row.method)
+        axes.errorbar([grown], [acc], yerr=error, marker="o", capsize=3, label=row.method)
         axes.annotate(row.method, (grown, acc), textcoords="offset points", xytext=(6, 4), fontsize=8)
     axes.set_xscale("symlog", linthresh=1.0)
     axes.set_xlabel("growth in all, % of the base")

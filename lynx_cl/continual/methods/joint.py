@@ -32,7 +32,7 @@ class Joint(OneModel):
             course.batches(Lazy(ends[-1], group)),
             checked,
             course.training(self.config.learning_rate, steps),
-            course.folder,
+            course.run_dir(stage),
             resume=True,
             on_log=course.progress("all tasks", steps),
         )

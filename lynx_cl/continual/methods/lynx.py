@@ -71,7 +71,7 @@ class Lynx(Method):
             course.batches(lesson.train),
             course.validation(lesson.source.groups("calibration")),
             course.training(self.config.learning_rate),
-            course.folder,
+            course.run_dir(stage),
             resume=True,
             on_log=course.progress(lesson.task),
         )

@@ -51,7 +51,7 @@ class MoeLora(Method):
             course.batches(lesson.train),
             course.validation(lesson.source.groups("calibration")),
             course.training(self.config.learning_rate),
-            course.folder,
+            course.run_dir(stage),
             resume=True,
             on_log=course.progress(lesson.task),
         )
