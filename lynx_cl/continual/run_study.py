@@ -100,7 +100,7 @@ def _start(home: Home, study: Study, cell: Cell) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "lynx_cl.continual.cell", str(home.path), study.name, cell.key]
     with (folder.path / "log").open("ab") as log:
         return subprocess.Popen(
-            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": threads}
+            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={"OMP_NUM_THREADS": threads, **os.environ}
         )
 
 

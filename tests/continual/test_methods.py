@@ -59,7 +59,7 @@ def weights(base: Base) -> str:
 
 
 def test_the_methods_are_the_files() -> None:
-    assert set(method_names()) >= {"lynx", "zero-shot", "lora", "joint", "separate", "moelora", *FULL}
+    assert set(method_names()) >= {"lynx", "zero-shot", "lora", "o-lora", "osf", "joint", "separate", "moelora", *FULL}
     for name in method_names():
         kind = method_named(name)
         assert kind.name == name
@@ -176,6 +176,40 @@ def test_lora_trains_its_adapter_alone(make: Callable[..., Method]) -> None:
     changed = [k for k, v in model.state_dict().items() if not torch.equal(v, before[k])]
     assert changed and all("lora_" in k for k in changed) and any("experts" in k for k in changed)
     assert method.added().total == sum(t.numel() for t in method.state().values())
+
+
+def test_o_lora_s_new_adapter_is_pushed_off_the_old_one(make: Callable[..., Method]) -> None:
+    method: Any = make("o-lora", rank=2)
+    assert method.added_loss(1) is None
+    method.learn(1)
+    first = {key: tensor.clone() for key, tensor in method.state().items()}
+    assert all(".task1." in key for key in first)
+    method.learn(2)
+    second = method.state()
+    assert all(torch.equal(second[key], tensor) for key, tensor in first.items())
+    assert len(second) == 2 * len(first) and method.added().total == sum(t.numel() for t in second.values())
+    inner = [
+        second[key.replace(".task2.", ".task1.")] @ tensor.T for key, tensor in second.items() if "lora_A.task2." in key
+    ]
+    expected = 0.5 * sum(float(product.abs().sum()) for product in inner)
+    assert method.added_loss(2)(None, None, None).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_osf_keeps_the_greatest_directions(make: Callable[..., Method]) -> None:
+    method: Any = make("osf", kept=0.5)
+    before = {key: tensor.clone() for key, tensor in method.state().items()}
+    method.learn(1)
+    after = method.state()
+    assert after.keys() == before.keys() and not any(
+        "osf" in name for name, _ in method.course.base.model.named_parameters()
+    )
+    for key, old in before.items():
+        left, _, right = torch.linalg.svd(old, full_matrices=False)
+        half = len(right) // 2
+        change = after[key] - old
+        assert change.abs().max() > 0
+        kept = left[:, :half].T @ change @ right[:half].T
+        assert kept.abs().max() < 1e-4 * max(1.0, float(change.abs().max()))
 
 
 def test_settings_are_checked() -> None:

@@ -122,6 +122,7 @@ def test_a_cell_that_fails_leaves_the_others_going(base: Path, tmp_path: Path) -
     assert any("failed: " in line for line in said)
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_fails_its_cell_alone(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = Home(tmp_path)
     methods = {"zero-shot": None, "sequential": None}
@@ -136,7 +137,7 @@ def test_a_process_that_dies_fails_its_cell_alone(base: Path, tmp_path: Path, mo
     assert not again.failed and all(one.failure is None for one in cell_tables(study_folder(home, "short")))
 
 
-@pytest.mark.parametrize("executor", ["turn", "processes"])
+@pytest.mark.parametrize("executor", ["turn", pytest.param("processes", marks=pytest.mark.slow)])
 def test_ctrl_c_is_one_line_and_goes_on(
     undisturbed: tuple[Home, Path], tmp_path: Path, executor: str, base: Path
 ) -> None:
