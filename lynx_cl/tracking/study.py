@@ -24,7 +24,7 @@ from lynx_cl.continual.measures import forgetting_by_task, mean_forgetting
 from lynx_cl.continual.results import StudyFolder
 from lynx_cl.continual.study import Study, lessons
 from lynx_cl.home import Home
-from lynx_cl.tracking.mlflow import CHATTY, EXPERIMENT
+from lynx_cl.tracking.mlflow import BATCH, CHATTY, EXPERIMENT, LONGEST, PARAMS
 
 LOGGED = "lynx.stages"
 KEY = "lynx.cell"
@@ -32,7 +32,6 @@ PARENT = "mlflow.parentRunId"
 TABLE = "R.json"  # in the layout of MLflow's own tables, so that its pages show it as one
 WAIT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}  # a study does not wait for long
 AGAIN = 60.0  # seconds after which a store that could not be reached is tried again
-_LONGEST = 480  # characters of a parameter's value
 
 
 class StudyTracker:
@@ -123,9 +122,9 @@ class StudyTracker:
             tags = {KEY: key, "study": self.study.name, **({PARENT: parent} if parent else {})}
             made = self._client.create_run(self._experiment, run_name=name, tags=tags)
             run = made.info.run_id, ""
-            entries = [Param(one, str(value)[:_LONGEST]) for one, value in params().items()]
-            for start in range(0, len(entries), 100):
-                self._client.log_batch(run[0], params=entries[start : start + 100])
+            entries = [Param(one, str(value)[:LONGEST]) for one, value in params().items()]
+            for start in range(0, len(entries), PARAMS):
+                self._client.log_batch(run[0], params=entries[start : start + PARAMS])
         self._runs[key] = run
         return run
 
@@ -139,14 +138,14 @@ class StudyTracker:
             for name, value in values.items()
             if np.isfinite(value)
         ]
-        for start in range(0, len(points), 500):
-            self._client.log_batch(run, metrics=points[start : start + 500])
+        for start in range(0, len(points), BATCH):
+            self._client.log_batch(run, metrics=points[start : start + BATCH])
         rows = [[number, *row] for number, row in enumerate(table.table().tolist())]
         data = [[value if value == value else None for value in row] for row in rows]
         self._client.log_text(run, json.dumps({"columns": ["stage", *table.columns], "data": data}), TABLE)
         self._client.set_tag(run, "mlflow.loggedArtifacts", json.dumps([{"path": TABLE, "type": "table"}]))
         if table.failure is not None:
-            self._client.set_tag(run, "error", table.failure[:_LONGEST])
+            self._client.set_tag(run, "error", table.failure[:LONGEST])
             self._client.set_terminated(run, "FAILED")
         elif table.whole:
             self._client.set_terminated(run, "FINISHED")

@@ -60,7 +60,7 @@ def _curves(rows: Sequence[MethodRow], path: Path) -> Path:
             axes.axvline(first.cell.order.index(task) + 1, color="grey", linestyle=":", linewidth=1)
         axes.set_title(task, fontsize=9)
         axes.set_ylim(-0.03, 1.03)
-        axes.set_xticks(stages, ["base", *first.cell.order], rotation=30, fontsize=7)
+        axes.set_xticks(stages, ["base alone", *first.cell.order], rotation=30, fontsize=7)
         axes.grid(**_GRID)
     for axes in panels[len(columns) :]:
         axes.set_visible(False)
