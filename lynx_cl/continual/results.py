@@ -122,16 +122,17 @@ class StudyFolder:
         """What tells this study's runs from those of an earlier one of its name."""
         return str(self._told()["identity"])
 
-    def open(self, study: Study) -> None:
-        """Begins a study, or goes on with it.
+    def open(self, study: Study, made_of: Mapping[str, str]) -> None:
+        """Begins a study, or goes on with it. `made_of` holds the digests of the base and of every task's data.
 
         Raises UsageError where the folder holds another study of that name: one whose cells were run on another base,
-        other tasks, questions or budget, or a method under the same label with other settings.
+        other tasks, data, questions or budget, or a method under the same label with other settings.
         """
-        told = {"identity": uuid.uuid4().hex, "study": study.model_dump(mode="json")}
+        told = {"identity": uuid.uuid4().hex, "study": study.model_dump(mode="json"), "made_of": dict(made_of)}
         if (self.path / "study.json").exists():
             before = self.study()
             self._compare(study.shared(), before.shared(), "")
+            self._compare(told["made_of"], self._told()["made_of"], "")
             labels = study.methods.keys() & before.methods.keys()
             for label in sorted(labels):
                 now, then = (method_of(label, s.methods[label]) for s in (study, before))

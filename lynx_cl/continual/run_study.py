@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from lynx_cl.continual.cell import Say, measure_alone, run_cell
 from lynx_cl.continual.results import StudyFolder, study_folder
-from lynx_cl.continual.study import Cell, Study
+from lynx_cl.continual.study import Cell, Study, made_of
 from lynx_cl.errors import Interrupted, LynxError
 from lynx_cl.home import Home
 
@@ -41,7 +41,7 @@ def run_study(home: Home, study: Study, say: Say, on_stage: Callable[[StudyFolde
     folder.path.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder.path / "lock", timeout=0):
-            folder.open(study)
+            folder.open(study, made_of(study, home))
             measure_alone(home, study, say)
             on_stage(folder)
             run = in_processes if study.executor == "processes" else in_turn

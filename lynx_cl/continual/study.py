@@ -179,6 +179,16 @@ def lessons(study: Study, order: Sequence[str], home: Home, where: str = "") -> 
     return tuple(opened)
 
 
+def made_of(study: Study, home: Home) -> dict[str, str]:
+    """What a study's results are a function of beside its settings: digests of the base and of each task's data."""
+    from lynx_cl.base.fingerprint import fingerprint_folder
+
+    place = find_base(study.base)
+    base = fingerprint_folder(place) if isinstance(place, Path) else str(place)
+    data = {f"data of {one.task}": one.source.digest() for one in lessons(study, tuple(study.tasks), home)}
+    return {f"base {study.base}": base, **data}
+
+
 def find_study(name_or_path: str, home: Home) -> Path:
     """The file of a study. Raises UsageError where there is none."""
     path = Path(name_or_path).expanduser()

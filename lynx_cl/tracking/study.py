@@ -22,7 +22,7 @@ from lynx_cl import __version__
 from lynx_cl.continual.comparison import CellTable, cell_tables
 from lynx_cl.continual.measures import forgetting_by_task, mean_forgetting
 from lynx_cl.continual.results import StudyFolder
-from lynx_cl.continual.study import Study, lessons
+from lynx_cl.continual.study import Study, made_of
 from lynx_cl.home import Home
 from lynx_cl.tracking.mlflow import BATCH, CHATTY, EXPERIMENT, LONGEST, PARAMS
 
@@ -154,9 +154,7 @@ class StudyTracker:
         told = self.study.model_dump(mode="json")
         flat = {key: told[key] for key in ("name", "base", "orders", "seeds", "data_seed", "tasks", "methods")}
         parts = {f"{part}.{key}": value for part in ("budget", "evaluation") for key, value in told[part].items()}
-        digests = {
-            f"data.{one.task}": one.source.digest() for one in lessons(self.study, tuple(self.study.tasks), self.home)
-        }
+        digests = made_of(self.study, self.home)
         facts = {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine()}
         return {**flat, **parts, **digests, **facts, "version": __version__}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -98,6 +99,25 @@ def test_killed_it_goes_on_to_the_same_table(undisturbed: tuple[Home, Path], tmp
     assert again.returncode == 0, error
     assert json.loads(out) == table(undisturbed[0])
     assert error.count("measure: after") == 6 - done
+
+
+@pytest.mark.slow
+def test_killed_ten_times_at_random_it_comes_to_the_same_table(undisturbed: tuple[Home, Path], tmp_path: Path) -> None:
+    home, file = Home(tmp_path / "home"), undisturbed[1]
+    times = random.Random(0)
+    kills = 0
+    while kills < 10:
+        running = process(home, file)
+        try:
+            running.communicate(timeout=times.uniform(8, 25))
+            break  # it was done before it could be killed
+        except subprocess.TimeoutExpired:
+            running.kill()
+            running.communicate()
+            kills += 1
+    assert kills > 1
+    out, error = process(home, file).communicate(timeout=300)
+    assert json.loads(out) == table(undisturbed[0]), error
 
 
 def test_local_processes_give_the_same_table(undisturbed: tuple[Home, Path], tmp_path: Path) -> None:

@@ -113,9 +113,11 @@ def study(**changes: Any) -> Study:
 
 def test_a_folder_goes_on_with_its_own_study_alone(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path / "mine")
-    folder.open(study())
+    folder.open(study(), {"base nano": "1"})
     first = folder.identity
-    folder.open(study(methods={**GOOD["methods"], "ewc": {}}, seeds=[0, 1, 2], executor="processes"))
+    folder.open(
+        study(methods={**GOOD["methods"], "ewc": {}}, seeds=[0, 1, 2], executor="processes"), {"base nano": "1"}
+    )
     assert folder.identity == first and set(folder.study().methods) == {"lynx", "wide", "ewc"}
     for changes, message in [
         ({"budget": {"pictures": 8, "steps": 3}}, "holds results with budget.steps = 2, this study has 3"),
@@ -125,8 +127,15 @@ def test_a_folder_goes_on_with_its_own_study_alone(tmp_path: Path) -> None:
         ({"orders": [["grounding", "counting"]]}, "order 1"),
     ]:
         with pytest.raises(UsageError, match=message) as caught:
-            folder.open(study(**changes))
+            folder.open(study(**changes), {"base nano": "1"})
         assert "give it another name with name=NAME" in str(caught.value)
+
+
+def test_a_base_that_changed_is_another_study(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "mine")
+    folder.open(study(), {"base nano": "1", "data of counting": "2"})
+    with pytest.raises(UsageError, match="holds results with data of counting = 2, this study has 3"):
+        folder.open(study(), {"base nano": "1", "data of counting": "3"})
 
 
 def test_every_shipped_study_is_right(home: Home) -> None:

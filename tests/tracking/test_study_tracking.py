@@ -49,7 +49,7 @@ def result(number: int) -> StageResult:
 def folder_of(home: Home, stages: int) -> StudyFolder:
     """A study of which the first cell has so many stages and the second failed."""
     folder = study_folder(home, STUDY.name)
-    folder.open(STUDY)
+    folder.open(STUDY, {})
     folder.keep_alone(result(0))
     first, second = (folder.cell(cell) for cell in STUDY.cells())
     for number in range(1, stages + 1):
@@ -115,7 +115,7 @@ def check(uri: str) -> None:
     assert {(m.step, m.value) for m in lost} == {(1, 0.0), (2, 0.5)}
     assert lora.data.metrics["growth/total"] == 0.2 and lora.data.metrics["routing/accuracy"] == 0.75
     assert lora.data.params["method.rank"] == "2" and lora.data.params["order"] == "counting, grounding"
-    assert len(parent.data.params["data.counting"]) == 64 and parent.data.params["budget.pictures"] == "8"
+    assert len(parent.data.params["data of counting"]) == 64 and parent.data.params["budget.pictures"] == "8"
     mlflow.set_tracking_uri(uri)  # MLflow reads tables from the store that is set for the whole process
     try:
         table = client.load_table(lora.info.experiment_id, "R.json", [lora.info.run_id])
