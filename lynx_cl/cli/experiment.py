@@ -21,7 +21,7 @@ RunsArgument = Annotated[list[str] | None, typer.Argument(help="STUDY, STUDY/MET
 OutOption = Annotated[Path | None, typer.Option("--out", help="Folder for what is written.")]
 HEADER = (
     *("study", "method", "cells", "ACC", "forgetting", "BWT", "FWT", "MFT", "MFN", "MAA", "intransigence"),
-    *("curve area", "bank loss", "routing loss", "growth", "active", "MB", "training s", "answer ms"),
+    *("curve area", "unreadable", "bank loss", "routing loss", "growth", "active", "MB", "training s", "answer ms"),
 )
 
 
@@ -165,11 +165,11 @@ def _compare(where: Home, runs: list[str], out: Path | None, as_json: bool) -> N
 
 
 def _copy_later(where: Home) -> None:
-    """Logs what an earlier run could not."""
+    """Logs what an earlier run could not, because the store was not to be reached."""
     from lynx_cl.continual.results import run_studies
     from lynx_cl.tracking.study import StudyTracker
 
-    for folder in run_studies(where):
+    for folder in (folder for folder in run_studies(where) if folder.unlogged.exists()):
         trouble = StudyTracker(where, folder.study()).copy(folder, last=True)
         if trouble:
             note(trouble)
@@ -189,6 +189,7 @@ def _row(row: MethodRow, others: list[MethodRow]) -> tuple[str, ...]:
         *(_score(row.mean(measure)) for measure in ("fwt", "mft", "mfn", "maa")),
         _score(intransigence(row, others)),
         _score(area(row)),
+        _score(row.unreadable),
         _score(bank),
         _score(routing),
         _share(row.of_last("growth_total")),

@@ -157,6 +157,20 @@ class MethodRow:
         )
 
     @property
+    def unreadable(self) -> float:
+        """The share of answers after the last stage that are not even of their task's form, over tasks that tell it.
+
+        It tells drift of the answer's form from knowledge that is lost: what is readable and wrong was not known.
+        """
+        shares = [
+            own["parse_failure"]
+            for cell in self.whole
+            for own in cell.stages[-1].metrics.values()
+            if "parse_failure" in own
+        ]
+        return float(np.mean(shares)) if shares else float("nan")
+
+    @property
     def status(self) -> str:
         """How many cells are whole and how many failed."""
         failed = sum(cell.failure is not None for cell in self.cells)

@@ -2,6 +2,7 @@
 
 ```
 studies/NAME/study.json               what the study is, and an identity of its own
+studies/NAME/unlogged                 there while results wait for a tracking store
 studies/NAME/base.json                row 0 of R: the base alone
 studies/NAME/cells/LABEL/CELL/stage-2.json           what a stage did; once it is there, the stage is never run again
 studies/NAME/cells/LABEL/CELL/state-2.safetensors    what the method had learned then; only the last one is kept
@@ -122,6 +123,16 @@ class StudyFolder:
         """What tells this study's runs from those of an earlier one of its name."""
         return str(self._told()["identity"])
 
+    @property
+    def made_of(self) -> dict[str, str]:
+        """The digests of the base and of every task's data."""
+        return dict(self._told()["made_of"])
+
+    @property
+    def unlogged(self) -> Path:
+        """A file that is there while results wait for a tracking store that could not be reached."""
+        return self.path / "unlogged"
+
     def open(self, study: Study, made_of: Mapping[str, str]) -> None:
         """Begins a study, or goes on with it. `made_of` holds the digests of the base and of every task's data.
 
@@ -132,7 +143,7 @@ class StudyFolder:
         if (self.path / "study.json").exists():
             before = self.study()
             self._compare(study.shared(), before.shared(), "")
-            self._compare(told["made_of"], self._told()["made_of"], "")
+            self._compare(told["made_of"], self.made_of, "")
             labels = study.methods.keys() & before.methods.keys()
             for label in sorted(labels):
                 now, then = (method_of(label, s.methods[label]) for s in (study, before))

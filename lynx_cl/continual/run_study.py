@@ -86,6 +86,7 @@ def in_processes(home: Home, study: Study, say: Say, on_stage: Callable[[], None
             stages = len(list(study_folder(home, study.name).path.glob("cells/*/*/stage-*.json")))
             if stages != seen:
                 seen = stages
+                say(f"{stages} stages are done")
                 on_stage()
             time.sleep(POLL)
     finally:

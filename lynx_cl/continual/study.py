@@ -152,9 +152,7 @@ def read_study(name_or_path: str, overrides: Sequence[str], home: Home) -> Study
     for label, settings in study.methods.items():
         name, own = method_of(label, settings)
         read_method(name, own, f"{path}: methods.{label}")
-    for lesson in lessons(study, tuple(study.tasks), home, where=f"{path}: "):
-        for split in ("train", "calibration", "test"):
-            lesson.source.groups(split)
+    lessons(study, tuple(study.tasks), home, where=f"{path}: ")
     return study
 
 

@@ -22,7 +22,7 @@ from lynx_cl import __version__
 from lynx_cl.continual.comparison import CellTable, cell_tables
 from lynx_cl.continual.measures import forgetting_by_task, mean_forgetting
 from lynx_cl.continual.results import StudyFolder
-from lynx_cl.continual.study import Study, made_of
+from lynx_cl.continual.study import Study
 from lynx_cl.home import Home
 from lynx_cl.tracking.mlflow import BATCH, CHATTY, EXPERIMENT, LONGEST, PARAMS
 
@@ -40,7 +40,6 @@ class StudyTracker:
     def __init__(self, home: Home, study: Study) -> None:
         self.home, self.study = home, study
         self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.mlflow_db}"
-        self.trouble: str | None = None
         self._client: Any = None
         self._experiment = ""
         self._runs: dict[str, tuple[str, str]] = {}
@@ -62,18 +61,19 @@ class StudyTracker:
             self._failed_at = time.monotonic()
             self._runs.clear()
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            self.trouble = (
+            trouble = (
                 f"mlflow {self.uri}: {reason[:200]}; the study goes on, its results are in {folder.path} "
                 "and are logged by the next 'experiment run' or 'experiment compare' that reaches the store"
             )
-            return self.trouble
-        self.trouble = None
+            folder.unlogged.write_text(trouble + "\n", encoding="utf-8")
+            return trouble
+        folder.unlogged.unlink(missing_ok=True)
         return None
 
     def _copy(self, folder: StudyFolder) -> None:
         self._open()
         tables = cell_tables(folder)
-        parent, _ = self._run(folder.identity, f"study {self.study.name}", None, self._params)
+        parent, _ = self._run(folder.identity, f"study {self.study.name}", None, partial(self._params, folder.made_of))
         for table in tables:
             if len(table.stages) < 2 and table.failure is None:
                 continue
@@ -150,13 +150,12 @@ class StudyTracker:
         elif table.whole:
             self._client.set_terminated(run, "FINISHED")
 
-    def _params(self) -> dict[str, Any]:
+    def _params(self, made_of: Mapping[str, str]) -> dict[str, Any]:
         told = self.study.model_dump(mode="json")
         flat = {key: told[key] for key in ("name", "base", "orders", "seeds", "data_seed", "tasks", "methods")}
         parts = {f"{part}.{key}": value for part in ("budget", "evaluation") for key, value in told[part].items()}
-        digests = made_of(self.study, self.home)
         facts = {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine()}
-        return {**flat, **parts, **digests, **facts, "version": __version__}
+        return {**flat, **parts, **made_of, **facts, "version": __version__}
 
 
 def stage_metrics(table: CellTable) -> list[tuple[int, dict[str, float]]]:

@@ -23,9 +23,8 @@ def stage(number: int, scores: list[float], aware: list[float] | None = None, **
         task=ORDER[number - 1] if number else None,
         blind=dict(zip(names, scores, strict=True)),
         aware=dict(zip(names, aware or scores, strict=True)),
-        metrics={},
+        **{"metrics": {}, **more},
         examples={name: [1.0] * int(4 * s) + [0.0] * int(4 - 4 * s) for name, s in zip(names, scores, strict=True)},
-        **more,
     )
 
 
@@ -71,9 +70,16 @@ def test_methods_over_seeds() -> None:
     (row,) = rows([made(), made(seed=1)])
     low, high = row.interval("acc")
     assert low < row.mean("acc") < high and row.training == 15.0 and row.of_last("growth_total") == pytest.approx(0.2)
-    assert np.isnan(area(row))
+    assert np.isnan(area(row)) and np.isnan(row.unreadable)
     (curved,) = rows([made(curve=[(2, 0.25), (4, 0.75)])])
     assert area(curved) == 0.5
+    told = {
+        "a": {"acc_iou50": 0.5, "parse_failure": 0.25},
+        "b": {"accuracy": 0.5, "parse_failure": 0.75},
+        "c": {"f": 1.0},
+    }
+    (drifted,) = rows([made(metrics=told)])
+    assert drifted.unreadable == 0.5
 
 
 def test_losses_by_their_cause() -> None:

@@ -49,7 +49,7 @@ def result(number: int) -> StageResult:
 def folder_of(home: Home, stages: int) -> StudyFolder:
     """A study of which the first cell has so many stages and the second failed."""
     folder = study_folder(home, STUDY.name)
-    folder.open(STUDY, {})
+    folder.open(STUDY, {"data of counting": "d" * 64})
     folder.keep_alone(result(0))
     first, second = (folder.cell(cell) for cell in STUDY.cells())
     for number in range(1, stages + 1):
@@ -148,9 +148,10 @@ def test_a_server_that_comes_late_gets_everything(tmp_path: Path, server: str, m
     trouble = away.copy(folder)
     assert trouble is not None and "\n" not in trouble and "the study goes on" in trouble
     assert away.copy(folder) is None and time.monotonic() - started < 60  # not asked again at once
-    assert away.copy(folder, last=True) is not None
+    assert away.copy(folder, last=True) is not None and folder.unlogged.exists()
     folder_of(home, 2)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     assert StudyTracker(home, STUDY).copy(folder) is None
     check(server)
+    assert not folder.unlogged.exists()
     assert json.loads((folder.path / "study.json").read_text())["study"]["name"] == "told"
