@@ -81,7 +81,7 @@ class StudyTracker:
             run, logged = self._run(key, table.cell.key, parent, partial(_cell_params, table, self.study))
             done = f"{table.stages[-1].stage if table.stages else 0}" + (" failed" if table.failure else "")
             if done != logged:
-                self._log(run, table)
+                self._log(run, table, after=int(logged.partition(" ")[0] or -1))
                 self._client.set_tag(run, LOGGED, done)
                 self._runs[key] = run, done
         if all(table.whole or table.failure for table in tables):
@@ -128,13 +128,15 @@ class StudyTracker:
         self._runs[key] = run
         return run
 
-    def _log(self, run: str, table: CellTable) -> None:
+    def _log(self, run: str, table: CellTable, after: int) -> None:
+        """The stages past `after`, which are not logged yet, and R as it now is."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
         points = [
             Metric(name, float(value), now, stage)
             for stage, values in stage_metrics(table)
+            if stage > after
             for name, value in values.items()
             if np.isfinite(value)
         ]
