@@ -61,11 +61,11 @@ def layered(files: Sequence[Path], overrides: Sequence[str], example: str) -> di
             merged = OmegaConf.merge(merged, OmegaConf.load(file))
         where = "settings"
         merged = OmegaConf.merge(merged, OmegaConf.from_dotlist(list(overrides)))
-        values = OmegaConf.to_container(merged, resolve=True)
+        values: Any = OmegaConf.to_container(merged, resolve=True)
     except FileNotFoundError:
         raise UsageError(f"{where}: no such settings file") from None
+    except TypeError:  # what a file of a list gives
+        raise UsageError(f"{where}: settings are a mapping of keys to values") from None
     except (OmegaConfBaseException, YAMLError, ValueError) as error:
         raise UsageError(f"{where}: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise UsageError(f"{where}: settings are a mapping of keys to values")
     return {str(key): value for key, value in values.items()}
