@@ -119,6 +119,10 @@ class StepModule(pl.LightningModule):
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         return dataclasses.replace(batch, **{name: tensor.to(device) for name, tensor in tensors_of(batch)})
 
+    def placed(self, batch: Any) -> Any:
+        """A batch that was made beside the stream, on the device of this one's training."""
+        return self.transfer_batch_to_device(batch, self.device, 0)
+
     def _inputs(self, batch: Any) -> dict[str, Any]:
         pixels = getattr(batch, "pixel_values", None)
         inputs = {"attention_mask": batch.attention_mask, "position_ids": getattr(batch, "position_ids", None)}

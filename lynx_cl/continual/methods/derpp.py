@@ -45,10 +45,10 @@ class Derpp(OneModel):
 
         def replayed(module: StepModule, batch: Any, logits: Tensor) -> Tensor:
             own, places = buffer.draw(2 * module.steps_done, self.config.replayed)
-            now = module.logits(buffer.batch(own, places)).float()
+            now = module.logits(module.placed(buffer.batch(own, places))).float()
             then = torch.cat([self.dark[own, place] for place in places]).to(now)
             told = buffer.batch(*buffer.draw(2 * module.steps_done + 1, self.config.replayed))
-            return self.config.alpha * F.mse_loss(now, then) + self.config.beta * module.losses(told)[0]
+            return self.config.alpha * F.mse_loss(now, then) + self.config.beta * module.losses(module.placed(told))[0]
 
         return replayed
 

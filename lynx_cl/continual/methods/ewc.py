@@ -45,7 +45,9 @@ class Ewc(OneModel):
 
         def penalty(module: StepModule, batch: Any, logits: Tensor) -> Tensor:
             own = dict(zip(self.part.names, self.part.parameters(), strict=True))
-            parts = [(self.fisher[name] * (own[name] - self.anchor[name]).square()).sum() for name in own]
+            parts = [
+                (self.fisher[name].to(p) * (p - self.anchor[name].to(p)).square()).sum() for name, p in own.items()
+            ]
             return self.config.strength / 2 * torch.stack(parts).sum()
 
         return penalty

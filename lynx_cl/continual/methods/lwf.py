@@ -38,6 +38,7 @@ class Lwf(OneModel):
         before = PartModule(model, ModelPart(model, self.part.names), course.training(self.config.learning_rate))
 
         def distilled(module: StepModule, batch: Any, logits: Tensor) -> Tensor:
+            model.to(logits.device)
             with torch.no_grad():
                 told = before.logits(batch)
             now, then = (F.log_softmax(part.float() / heat, -1) for part in (logits, told))

@@ -31,6 +31,7 @@ class Replay(OneModel):
         buffer = Buffer(self.course, stage - 1, self.config.buffer)
 
         def replayed(module: StepModule, batch: Any, logits: Tensor) -> Tensor:
-            return module.losses(buffer.batch(*buffer.draw(module.steps_done, self.config.replayed)))[0]
+            kept = buffer.batch(*buffer.draw(module.steps_done, self.config.replayed))
+            return module.losses(module.placed(kept))[0]
 
         return replayed
