@@ -3,13 +3,7 @@ from, what is frozen proven unchanged."""
 
 from __future__ import annotations
 
-import logging
-import signal
-import threading
-import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -25,11 +19,12 @@ from lynx_cl.banks.attach import attach
 from lynx_cl.banks.base import Bank
 from lynx_cl.base.fingerprint import digest
 from lynx_cl.base.load import Base
-from lynx_cl.errors import Interrupted, LynxError
+from lynx_cl.errors import LynxError
 from lynx_cl.training.checkpoint import FILE, Checkpoint, optimizer_tensors, read_checkpoint, restore_optimizer
 from lynx_cl.training.config import TrainConfig, autocasts
 from lynx_cl.training.module import Added, BankModule, PartModule, StepModule, tensors_of
 from lynx_cl.training.part import ModelPart
+from lynx_cl.training.process import interruptible, quiet
 from lynx_cl.training.progress import StepBar
 from lynx_cl.training.stream import Epochs, Stream
 
@@ -205,7 +200,7 @@ class _Run(Callback):
         callbacks: list[Callback] = [self.timer, self.plateau, self]
         if progress:
             callbacks.append(StepBar(self.config.steps))
-        with _quiet(), _interruptible(self):
+        with quiet(), interruptible(lambda: self.step, self.folder / FILE):
             trainer = pl.Trainer(
                 accelerator="auto",
                 devices=1,
@@ -288,38 +283,3 @@ def _mean(values: Sequence[float]) -> float:
 
 def _device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-@contextmanager
-def _interruptible(run: _Run) -> Iterator[None]:
-    """Turns Lightning's exit on Ctrl-C or SIGTERM into a LynxError, and gives the signals back as they were."""
-    main = threading.current_thread() is threading.main_thread()
-    handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)} if main else {}
-    started = time.monotonic()
-    try:
-        yield
-    except (SystemExit, KeyboardInterrupt):
-        kept = (run.folder / FILE).exists()
-        rest = "the last checkpoint is kept, go on with --resume" if kept else "no checkpoint had been written"
-        raise Interrupted(
-            f"training: interrupted at step {run.step} after {time.monotonic() - started:.0f} s; {rest}"
-        ) from None
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps Lightning's notices off the terminal: they speak of its own options, not of the run."""
-    names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
-    levels = {name: logging.getLogger(name).level for name in names}
-    for name in names:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\..*")
-            yield
-    finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
