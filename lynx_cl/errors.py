@@ -11,3 +11,7 @@ class UsageError(LynxError):
     """Wrong usage: an unknown name or option. Exit code 2."""
 
     exit_code = 2
+
+
+class Interrupted(LynxError):
+    """Stopped by Ctrl-C or SIGTERM, and to be gone on with."""

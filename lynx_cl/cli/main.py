@@ -26,6 +26,7 @@ COMMANDS = {  # name: what it is for; the module has the same name, and in it `a
     "ask": "Ask about a picture; the router chooses the bank that answers.",
     "route": "Show which bank would answer a prompt, and why.",
     "evaluate": "Score every task, the forgetting, the growth and the routing.",
+    "experiment": "Run studies of methods on sequences of tasks, compare and report them.",
     "data": "Build, list and show data sets.",
     "base": "List, show and pretrain bases.",
     "registry": "List, show, verify, sign, compare, move, merge and roll back what was learned.",

@@ -8,8 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from lynx_cl.base.settings import Settings, read_settings
-from lynx_cl.errors import UsageError
+from lynx_cl.base.settings import Settings, layered, read_settings
 from lynx_cl.training.config import TrainConfig
 
 DEFAULTS = Path(__file__).with_name("add.yaml")
@@ -56,25 +55,5 @@ class AddConfig(Settings):
 
 def read_config(overrides: Sequence[str] = (), file: Path | None = None) -> AddConfig:
     """The settings in force. Raises UsageError for a file or an override that is wrong, naming the key."""
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
-
-    for text in overrides:
-        if "=" not in text:
-            raise UsageError(f"setting {text!r}: give it as key=value, for instance train.steps=600")
-    where = "settings"
-    try:
-        merged: Any = OmegaConf.load(DEFAULTS)
-        if file is not None:
-            where = str(file)
-            merged = OmegaConf.merge(merged, OmegaConf.load(file))
-        merged = OmegaConf.merge(merged, OmegaConf.from_dotlist(list(overrides)))
-        values = OmegaConf.to_container(merged, resolve=True)
-    except FileNotFoundError:
-        raise UsageError(f"{file}: no such settings file") from None
-    except (OmegaConfBaseException, YAMLError, ValueError) as error:
-        raise UsageError(f"{where}: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise UsageError(f"{where}: settings are a mapping of keys to values")
-    return read_settings(AddConfig, {str(key): value for key, value in values.items()}, where)
+    values = layered([DEFAULTS, *([file] if file is not None else [])], overrides, "train.steps=600")
+    return read_settings(AddConfig, values, str(file) if file is not None else "settings")

@@ -60,22 +60,24 @@ def measure(
     router: Router | None,
     tasks: Sequence[TaskUnderTest],
     *,
+    shared: str | None = None,
     several: Several = "top",
     batch_size: int = 64,
     on_task: Callable[[str], None] = lambda name: None,
 ) -> dict[str, TaskMeasurement]:
     """Scores every task on its own examples.
 
-    Without `router` there is nothing to be blind about: every request reaches its own bank. A task without a bank in
-    `attachment` is answered by the base. `several` says who answers where the router keeps several banks; under `ask`
-    the likeliest is scored, and the requests that would have been handed back are counted.
+    Without `router` there is nothing to be blind about: every request reaches its own bank, or the one that is `shared`
+    by all tasks. A task without a bank in `attachment` is answered by the base. `several` says who answers where the
+    router keeps several banks; under `ask` the likeliest is scored, and the requests that would have been handed back
+    are counted.
     """
     known = attachment.banks if attachment is not None else {}
     results = {}
     for task in tasks:
         on_task(task.name)
         requests = [Request(example.prompt, example.open()) for example in task.examples]
-        own = task.name if task.name in known else None
+        own = shared or (task.name if task.name in known else None)
         aware = answer(base, attachment, requests, [own] * len(requests), batch_size=batch_size)
         decisions = router.decide(requests) if router is not None else []
         sent = [decision.task for decision in decisions] if router is not None else [task.name] * len(requests)

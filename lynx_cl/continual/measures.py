@@ -78,6 +78,86 @@ def mean_forgetting(table: Matrix, learned: Sequence[int]) -> float:
     return _mean(values) if np.isfinite(values).any() else 0.0
 
 
+def mean_fine_tuned(table: Matrix, learned: Sequence[int]) -> float:
+    """MFT of the multimodal benchmarks: the mean of the diagonal, each task's score right after it was learned.
+
+    The base's own task, which is learned at no stage, is no part of MFT, MFN, MAA and `benchmark_transfer`.
+
+    >>> round(mean_fine_tuned(np.array([[0.1, 0.1], [0.9, 0.2], [0.7, 0.8]]), learned=[1, 2]), 6)
+    0.85
+    """
+    _check(table, learned)
+    return _mean(np.array([table[i, j] for j, i in enumerate(learned) if i > 0]))
+
+
+def mean_final(table: Matrix, learned: Sequence[int]) -> float:
+    """MFN of the multimodal benchmarks: the mean of the last row over the tasks that were learned.
+
+    >>> mean_final(np.array([[0.5, 0.1], [0.5, 0.75]]), learned=[0, 1])
+    0.75
+    """
+    _check(table, learned)
+    return _mean(np.array([table[-1, j] for j, i in enumerate(learned) if i > 0]))
+
+
+def mean_average(table: Matrix, learned: Sequence[int]) -> float:
+    """MAA of the multimodal benchmarks: the mean over stages of the mean score of the tasks learned so far.
+
+    A stage at which no score of such a task is known is left out.
+
+    >>> round(mean_average(np.array([[0.1, 0.1], [0.9, 0.2], [0.7, 0.8]]), learned=[1, 2]), 6)
+    0.825
+    """
+    _check(table, learned)
+    seen = np.array(learned, dtype=int)
+    rows = [_mean(table[i][(seen > 0) & (seen <= i)]) for i in range(1, len(table))]
+    return _mean(np.array(rows))
+
+
+def benchmark_transfer(table: Matrix, learned: Sequence[int]) -> float:
+    """BWT of the multimodal benchmarks: as `backward_transfer`, over the tasks of the sequence alone.
+
+    >>> round(benchmark_transfer(np.array([[0.9, 0.1, 0.1], [0.5, 0.9, 0.2], [0.4, 0.7, 0.8]]), learned=[0, 1, 2]), 6)
+    -0.2
+    """
+    _check(table, learned)
+    old = [(i, j) for j, i in enumerate(learned) if 0 < i < len(table) - 1]
+    return _mean(np.array([table[-1, j] - table[i, j] for i, j in old]))
+
+
+def intransigence(table: Matrix, learned: Sequence[int], reference: Matrix) -> float:
+    """How much less well tasks are learned in a sequence than from all data at once (Chaudhry et al. 2018).
+
+    The mean over tasks of reference[j] - R[learned[j], j]; `reference` (tasks,) is the last row of a joint training.
+    Negative where the sequence does better.
+
+    >>> round(intransigence(np.array([[0.1, 0.1], [0.9, 0.2], [0.7, 0.6]]), [1, 2], np.array([0.9, 0.8])), 6)
+    0.1
+    """
+    _check(table, learned)
+    if reference.shape != table.shape[1:]:
+        raise ValueError(f"R of shape {table.shape}, but {len(reference)} scores to compare with")
+    return _mean(np.array([reference[j] - table[i, j] for j, i in enumerate(learned) if i > 0]))
+
+
+def learning_curve_area(steps: Sequence[float], scores: Sequence[float]) -> float:
+    """The area under a task's score against optimiser steps, over the steps from first to last: the mean height.
+
+    Chaudhry et al. 2019 (A-GEM) take the mean over batches; where points are as far apart as batches the two differ by
+    half of both ends. NaN where fewer than two points are known.
+
+    >>> learning_curve_area([0, 10, 20], [0.0, 0.5, 1.0])
+    0.5
+    """
+    if len(steps) != len(scores):
+        raise ValueError(f"{len(steps)} steps, but {len(scores)} scores")
+    points = np.array([steps, scores], dtype=np.float64)
+    x, y = points[:, np.isfinite(points).all(0)]
+    if len(x) < 2 or np.any(np.diff(x) <= 0):
+        return float("nan")
+    return float(np.trapezoid(y, x) / (x[-1] - x[0]))
+
+
 def loss_parts(blind: Matrix, aware: Matrix, learned: Sequence[int]) -> tuple[Matrix, Matrix]:
     """What became worse since task j was learned at stage l, by cause: in its bank, and on the way to it.
 

@@ -16,9 +16,9 @@ from lynx_cl.home import Home
 
 EXPERIMENT = "lynx-cl"
 CHATTY = ("mlflow", "alembic", "sqlalchemy")
-_BATCH = 500  # metrics a call; MLflow's own limit is 1,000
-_PARAMS = 100  # parameters a call: MLflow's limit
-_LONGEST = 480  # characters of a parameter's value
+BATCH = 500  # metrics a call; MLflow's own limit is 1,000
+PARAMS = 100  # parameters a call: MLflow's limit
+LONGEST = 480  # characters of a parameter's value
 
 
 class AddRun:
@@ -68,7 +68,7 @@ class AddRun:
         from mlflow.exceptions import MlflowException
 
         try:
-            self._client.set_tag(self.run_id, "error", str(error)[:_LONGEST] or type(error).__name__)
+            self._client.set_tag(self.run_id, "error", str(error)[:LONGEST] or type(error).__name__)
             self._client.set_terminated(self.run_id, "FAILED")
         except MlflowException as second:  # the first error is the one to show
             logging.getLogger(__name__).warning("mlflow: run %s could not be marked as failed: %s", self.run_id, second)
@@ -77,9 +77,9 @@ class AddRun:
         """Parameters by name; long values are cut."""
         from mlflow.entities import Param
 
-        entries = [Param(name, str(value)[:_LONGEST]) for name, value in params.items()]
-        for start in range(0, len(entries), _PARAMS):
-            self._client.log_batch(self.run_id, params=entries[start : start + _PARAMS])
+        entries = [Param(name, str(value)[:LONGEST]) for name, value in params.items()]
+        for start in range(0, len(entries), PARAMS):
+            self._client.log_batch(self.run_id, params=entries[start : start + PARAMS])
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Metrics of one step; those that are not finite are left out."""
@@ -96,8 +96,8 @@ class AddRun:
             for name, value in metrics.items()
             if value == value and abs(value) != float("inf")
         ]
-        for start in range(0, len(points), _BATCH):
-            self._client.log_batch(self.run_id, metrics=points[start : start + _BATCH])
+        for start in range(0, len(points), BATCH):
+            self._client.log_batch(self.run_id, metrics=points[start : start + BATCH])
 
     def log_artifact(self, path: Path) -> None:
         """A file, under its own name."""

@@ -1,1 +1,1 @@
-"""Training one bank on a frozen base: step loss, LightningModule, checkpoints, feature cache."""
+"""Training one bank on a frozen base, or a part of a model: step loss, LightningModules, checkpoints, feature cache."""

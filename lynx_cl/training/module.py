@@ -1,16 +1,16 @@
-"""The LightningModule that trains one bank: the base runs frozen, and only the bank is the module's own."""
+"""The LightningModules that train one bank beside a frozen base, or a part of the model itself, by the step loss."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from lynx_cl.banks.attach import Attachment
 from lynx_cl.banks.base import Bank
@@ -18,39 +18,58 @@ from lynx_cl.errors import LynxError
 from lynx_cl.training.config import TrainConfig, learning_rate
 from lynx_cl.training.feature_cache import FeatureCache, caches
 from lynx_cl.training.optimizer import BankOptimizer
+from lynx_cl.training.part import ModelPart
 from lynx_cl.training.step_loss import answer_positions, next_tokens, weigh_steps
 
 NAME = "training"  # the bank's name in the attachment
 
 
-class BankModule(pl.LightningModule):
-    """Trains `bank` through `attachment` on batches of answers.
+class StepModule(pl.LightningModule):
+    """Trains parameters that act in a model's forward, on batches of answers.
 
     A batch has input_ids, labels, step_ids (rows, tokens), step_weights (rows, steps), attention_mask, and optionally
-    pixel_values, position_ids and step_names (a name for each column of step_weights). The base is no child of this
-    module: neither its optimiser nor its state can hold it.
+    pixel_values, position_ids and step_names (a name for each column of step_weights). The model is no child of this
+    module: its state cannot hold it.
     """
 
-    def __init__(self, model: Any, attachment: Attachment, bank: Bank, config: TrainConfig) -> None:
+    def __init__(self, model: Any, config: TrainConfig, cached: bool) -> None:
         super().__init__()
-        self.bank = bank
         self.config = config
         self.steps_done = 0
         self.last: dict[str, float] = {}
         self.elapsed: Callable[[], float] = lambda: 0.0
         self._base = (model,)  # in a tuple, so that it does not become a child
-        self._attachment = attachment
-        attachment.add(NAME, bank)
-        self._cache = FeatureCache(model, config.cache_mb * 2**20) if config.cache_mb and caches(model) else None
+        cached = cached and config.cache_mb > 0 and caches(model)
+        self._cache = FeatureCache(model, config.cache_mb * 2**20) if cached else None
+
+    def trained(self) -> Iterable[nn.Parameter]:
+        """The parameters that are trained."""
+        raise NotImplementedError
+
+    def acting(self) -> AbstractContextManager[None]:
+        """Within it, a forward of the model is that of what is trained."""
+        return nullcontext()
+
+    def added_loss(self, batch: Any, logits: Tensor) -> Tensor | None:
+        """What a training step adds to the step loss; `logits` (answer tokens, vocabulary) are the batch's."""
+        return None
 
     def losses(self, batch: Any) -> tuple[Tensor, dict[str, float]]:
         """The step loss of a batch, and the mean loss of each step by name."""
+        return self.losses_of(batch, self.logits(batch))
+
+    def logits(self, batch: Any) -> Tensor:
+        """The logits (answer tokens, vocabulary) that predict a batch's answers, rows one after another."""
         model = self._base[0]
         answers = answer_positions(batch.labels)
         if not bool(answers.any()):
             raise LynxError("training: a batch has no answer token; every example needs an answer")
-        with self._attachment.bank(NAME), _only(model, answers):
-            logits = model(**self._inputs(batch), use_cache=False).logits
+        with self.acting(), _only(model, answers):
+            return model(**self._inputs(batch), use_cache=False).logits
+
+    def losses_of(self, batch: Any, logits: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """As `losses`, of the logits that a batch's answers got."""
+        answers = answer_positions(batch.labels)
         losses = F.cross_entropy(logits.float(), next_tokens(batch.labels)[answers], reduction="none")
         rows = answers.nonzero()[:, 0]
         loss, each = weigh_steps(losses, rows, next_tokens(batch.step_ids)[answers], batch.step_weights)
@@ -58,7 +77,12 @@ class BankModule(pl.LightningModule):
         return loss, mean_by_name(each, names)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        loss, each = self.losses(batch)
+        logits = self.logits(batch)
+        loss, each = self.losses_of(batch, logits)
+        more = self.added_loss(batch, logits)
+        if more is not None:
+            loss = loss + more
+            each["added"] = more.item()
         if not bool(torch.isfinite(loss)):
             raise LynxError(
                 f"training: the loss is {loss.item()} at step {self.steps_done}; "
@@ -90,12 +114,14 @@ class BankModule(pl.LightningModule):
             group["lr"] = rate
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return BankOptimizer(
-            self.bank.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay
-        )
+        return BankOptimizer(self.trained(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         return dataclasses.replace(batch, **{name: tensor.to(device) for name, tensor in tensors_of(batch)})
+
+    def placed(self, batch: Any) -> Any:
+        """A batch that was made beside the stream, on the device of this one's training."""
+        return self.transfer_batch_to_device(batch, self.device, 0)
 
     def _inputs(self, batch: Any) -> dict[str, Any]:
         pixels = getattr(batch, "pixel_values", None)
@@ -105,6 +131,40 @@ class BankModule(pl.LightningModule):
         else:
             inputs |= {"input_ids": batch.input_ids, "pixel_values": pixels}
         return {name: value for name, value in inputs.items() if value is not None}
+
+
+class BankModule(StepModule):
+    """Trains `bank` through `attachment`: the base runs frozen, and only the bank is the module's own."""
+
+    def __init__(self, model: Any, attachment: Attachment, bank: Bank, config: TrainConfig) -> None:
+        super().__init__(model, config, cached=True)
+        self.bank = bank
+        self._attachment = attachment
+        attachment.add(NAME, bank)
+
+    def trained(self) -> Iterable[nn.Parameter]:
+        return self.bank.parameters()
+
+    def acting(self) -> AbstractContextManager[None]:
+        return self._attachment.bank(NAME)
+
+
+#: What a method adds to the step loss of a training step: of the module, a batch and its logits.
+Added = Callable[[StepModule, Any, Tensor], Tensor]
+
+
+class PartModule(StepModule):
+    """Trains a part of the model in place; `added` is what each training step adds to the loss."""
+
+    def __init__(self, model: Any, part: ModelPart, config: TrainConfig, added: Added | None = None) -> None:
+        super().__init__(model, config, cached=part.below_is_frozen)
+        self._part, self._added = part, added
+
+    def trained(self) -> Iterable[nn.Parameter]:
+        return self._part.parameters()
+
+    def added_loss(self, batch: Any, logits: Tensor) -> Tensor | None:
+        return None if self._added is None else self._added(self, batch, logits)
 
 
 def tensors_of(batch: Any) -> list[tuple[str, Tensor]]:

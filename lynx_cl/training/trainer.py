@@ -1,15 +1,9 @@
-"""Training a bank with Lightning: best validation kept, checkpoints that a killed run goes on from, the base proven
-unchanged."""
+"""Training a bank, or a part of a model, with Lightning: best validation kept, checkpoints that a killed run goes on
+from, what is frozen proven unchanged."""
 
 from __future__ import annotations
 
-import logging
-import signal
-import threading
-import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -28,7 +22,9 @@ from lynx_cl.base.load import Base
 from lynx_cl.errors import LynxError
 from lynx_cl.training.checkpoint import FILE, Checkpoint, optimizer_tensors, read_checkpoint, restore_optimizer
 from lynx_cl.training.config import TrainConfig, autocasts
-from lynx_cl.training.module import BankModule, tensors_of
+from lynx_cl.training.module import Added, BankModule, PartModule, StepModule, tensors_of
+from lynx_cl.training.part import ModelPart
+from lynx_cl.training.process import interruptible, quiet
 from lynx_cl.training.progress import StepBar
 from lynx_cl.training.stream import Epochs, Stream
 
@@ -38,7 +34,10 @@ FREE = {"max_minutes", "log_every", "cache_mb"}  # settings that a resumed run m
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run did. `stopped` is steps, plateau or time; `seconds` covers the run's earlier parts too."""
+    """What a run did. `stopped` is steps, plateau or time; `seconds` covers the run's earlier parts too.
+
+    `bank_digest` is that of what was trained.
+    """
 
     seconds: float
     steps: int
@@ -73,17 +72,67 @@ def train_bank(
     Raises LynxError for a loss that is not finite, an interrupt, a disk that refuses, a checkpoint of another run, and
     a frozen tensor that changed.
     """
-    if not val_batches:
-        raise LynxError("training: no validation batches; the data source needs more examples")
     base.model.requires_grad_(False).eval()
     bank.requires_grad_(True)
-    before = digest(base.model.state_dict().items())
+
+    def frozen() -> str:
+        return digest(base.model.state_dict().items())
+
+    before = frozen()
+    with attach(base.model, bank.taps) as attachment:
+        module = BankModule(base.model, attachment, bank, config)
+        what = {"kind": bank.kind, "bank": bank.bank_config()}
+        run = _fit(base, bank, what, module, train_batches, val_batches, run_dir, resume, on_log, progress)
+    bank.requires_grad_(False).eval()
+    return run.result(before, frozen())
+
+
+def train_part(
+    base: Base,
+    part: ModelPart,
+    train_batches: Epochs,
+    val_batches: Sequence[Any],
+    config: TrainConfig,
+    run_dir: Path,
+    *,
+    added: Added | None = None,
+    resume: bool = False,
+    on_log: Callable[[Record], None] | None = None,
+) -> TrainResult:
+    """Trains a part of the base's own model in place, as `train_bank` trains a bank; `added` is added to the step loss.
+
+    `added` must be a function of its arguments and of the module's `steps_done`, so that a run can go on where it was.
+    Raises as `train_bank`.
+    """
+    base.model.requires_grad_(False).eval()
+    part.requires_grad_(True)
+    before = part.frozen_digest()
+    module = PartModule(base.model, part, config, added)
+    run = _fit(base, part, {"part": part.names}, module, train_batches, val_batches, run_dir, resume, on_log, False)
+    part.requires_grad_(False)
+    return run.result(before, part.frozen_digest())
+
+
+def _fit(
+    base: Base,
+    trained: Bank | ModelPart,
+    what: dict[str, Any],
+    module: StepModule,
+    train_batches: Epochs,
+    val_batches: Sequence[Any],
+    run_dir: Path,
+    resume: bool,
+    on_log: Callable[[Record], None] | None,
+    progress: bool,
+) -> _Run:
+    """Trains to the end and leaves what is trained at its best; `what` tells it from others in a checkpoint."""
+    if not val_batches:
+        raise LynxError("training: no validation batches; the data source needs more examples")
     identity = {
         "base": base.fingerprint,
-        "kind": bank.kind,
-        "bank": bank.bank_config(),
-        "start": digest(bank.state().items()),
-        "training": config.model_dump(exclude=FREE),
+        **what,
+        "start": digest(trained.state().items()),
+        "training": module.config.model_dump(exclude=FREE),
         "validation": digest(
             (f"{i} {name}", t) for i, batch in enumerate(val_batches) for name, t in tensors_of(batch)
         ),
@@ -91,42 +140,26 @@ def train_bank(
     if not resume:
         (run_dir / FILE).unlink(missing_ok=True)
     point = read_checkpoint(run_dir, identity)
-    run = _Run(bank, identity, run_dir, config, on_log, point)
-    torch.manual_seed(config.seed)
-    with attach(base.model, bank.taps) as attachment:
-        module = BankModule(base.model, attachment, bank, config)
-        run.fit(module, train_batches, val_batches, progress)
-    bank.load_state(run.best)
-    bank.requires_grad_(False).eval()
-    after = digest(base.model.state_dict().items())
-    if after != before:
-        raise LynxError("training: a frozen tensor of the base changed; nothing is kept, please report this")
-    return TrainResult(
-        seconds=run.timer.time_elapsed(),
-        steps=run.step,
-        stopped=run.stopped,
-        best_step=run.best_step,
-        best_val=run.best_val,
-        history=run.history,
-        frozen_digest_before=before,
-        frozen_digest_after=after,
-        bank_digest=digest(bank.state().items()),
-    )
+    run = _Run(trained, identity, run_dir, module.config, on_log, point)
+    torch.manual_seed(module.config.seed)
+    run.fit(module, train_batches, val_batches, progress)
+    trained.load_state(run.best)
+    return run
 
 
 class _Run(Callback):
-    """One run's memory: the best bank, the history, and the checkpoint after each validation."""
+    """One run's memory: the best state, the history, and the checkpoint after each validation."""
 
     def __init__(
         self,
-        bank: Bank,
+        trained: Bank | ModelPart,
         identity: dict[str, Any],
         folder: Path,
         config: TrainConfig,
         on_log: Callable[[Record], None] | None,
         point: Checkpoint | None,
     ) -> None:
-        self.bank, self.identity, self.folder, self.config = bank, identity, folder, config
+        self.trained, self.identity, self.folder, self.config = trained, identity, folder, config
         self.on_log = on_log or (lambda record: None)
         self.point = point
         limit = None if config.max_minutes is None else timedelta(minutes=config.max_minutes)
@@ -146,7 +179,7 @@ class _Run(Callback):
             progress = point.progress
             self.step, self.best_step, self.best_val = progress["step"], progress["best_step"], progress["best_val"]
             self.history, self.best = progress["history"], point.best
-            bank.load_state(point.bank)
+            trained.load_state(point.bank)
             self.timer.load_state_dict(progress["timer"])
             self.plateau.wait_count = progress["wait"]
             self.plateau.best_score = torch.tensor(progress["plateau"])
@@ -157,7 +190,7 @@ class _Run(Callback):
             return "steps"
         return "plateau" if self.plateau.wait_count >= self.config.patience else "time"
 
-    def fit(self, module: BankModule, epochs: Epochs, val_batches: Sequence[Any], progress: bool) -> None:
+    def fit(self, module: StepModule, epochs: Epochs, val_batches: Sequence[Any], progress: bool) -> None:
         """Trains from the run's step to its end."""
         stream = Stream(epochs, self.config.seed, self.step, self.config.steps, self.config.val_every)
         if stream.chunks == 0 or (self.point is not None and self.stopped == "plateau"):
@@ -167,7 +200,7 @@ class _Run(Callback):
         callbacks: list[Callback] = [self.timer, self.plateau, self]
         if progress:
             callbacks.append(StepBar(self.config.steps))
-        with _quiet(), _interruptible(self):
+        with quiet(), interruptible(lambda: self.step, self.folder / FILE):
             trainer = pl.Trainer(
                 accelerator="auto",
                 devices=1,
@@ -184,6 +217,22 @@ class _Run(Callback):
                 default_root_dir=self.folder,
             )
             trainer.fit(module, stream, DataLoader(list(val_batches), batch_size=None))  # type: ignore[arg-type]
+
+    def result(self, frozen_before: str, frozen_after: str) -> TrainResult:
+        """What the run did. Raises LynxError where a frozen tensor changed meanwhile."""
+        if frozen_after != frozen_before:
+            raise LynxError("training: a frozen tensor of the base changed; nothing is kept, please report this")
+        return TrainResult(
+            seconds=self.timer.time_elapsed(),
+            steps=self.step,
+            stopped=self.stopped,
+            best_step=self.best_step,
+            best_val=self.best_val,
+            history=self.history,
+            frozen_digest_before=frozen_before,
+            frozen_digest_after=frozen_after,
+            bank_digest=digest(self.trained.state().items()),
+        )
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if self.point is not None:
@@ -204,7 +253,7 @@ class _Run(Callback):
         metrics = {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
         if metrics["val/loss"] < self.best_val:
             self.best_val, self.best_step = metrics["val/loss"], self.step
-            self.best = {name: tensor.cpu().clone() for name, tensor in self.bank.state().items()}
+            self.best = {name: tensor.cpu().clone() for name, tensor in self.trained.state().items()}
         self._log(metrics)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -220,7 +269,7 @@ class _Run(Callback):
         }
         random = {"cpu": torch.get_rng_state()}
         optimizer = optimizer_tensors(trainer.optimizers[0])
-        Checkpoint(self.identity, progress, self.bank.state(), self.best, optimizer, random).write(self.folder)
+        Checkpoint(self.identity, progress, self.trained.state(), self.best, optimizer, random).write(self.folder)
 
     def _log(self, values: Record) -> None:
         record = {"step": self.step, "seconds": round(self.timer.time_elapsed(), 2), **values}
@@ -234,38 +283,3 @@ def _mean(values: Sequence[float]) -> float:
 
 def _device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-@contextmanager
-def _interruptible(run: _Run) -> Iterator[None]:
-    """Turns Lightning's exit on Ctrl-C or SIGTERM into a LynxError, and gives the signals back as they were."""
-    main = threading.current_thread() is threading.main_thread()
-    handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)} if main else {}
-    started = time.monotonic()
-    try:
-        yield
-    except (SystemExit, KeyboardInterrupt):
-        kept = (run.folder / FILE).exists()
-        rest = "the last checkpoint is kept, go on with --resume" if kept else "no checkpoint had been written"
-        raise LynxError(
-            f"training: interrupted at step {run.step} after {time.monotonic() - started:.0f} s; {rest}"
-        ) from None
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps Lightning's notices off the terminal: they speak of its own options, not of the run."""
-    names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
-    levels = {name: logging.getLogger(name).level for name in names}
-    for name in names:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\..*")
-            yield
-    finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)

@@ -11,10 +11,16 @@ from hypothesis.extra.numpy import arrays
 from lynx_cl.continual.measures import (
     accuracy,
     backward_transfer,
+    benchmark_transfer,
     forgetting_by_task,
     forward_transfer,
     growth,
+    intransigence,
+    learning_curve_area,
     loss_parts,
+    mean_average,
+    mean_final,
+    mean_fine_tuned,
     mean_forgetting,
 )
 
@@ -178,3 +184,96 @@ def test_loss_needs_two_matrices_of_one_shape() -> None:
         loss_parts(THREE, TWO, [1, 2, 3])
     with pytest.raises(ValueError, match="learned at stages"):
         loss_parts(TWO, TWO, [1, 3])
+
+
+def test_the_benchmarks_measures_of_one_task() -> None:
+    assert mean_fine_tuned(ONE, [1]) == mean_final(ONE, [1]) == mean_average(ONE, [1]) == pytest.approx(0.9)
+    assert np.isnan(benchmark_transfer(ONE, [1]))
+
+
+def test_the_benchmarks_measures_of_two_tasks() -> None:
+    assert mean_fine_tuned(TWO, [1, 2]) == pytest.approx(0.85)
+    assert mean_final(TWO, [1, 2]) == pytest.approx(0.75)
+    assert mean_average(TWO, [1, 2]) == pytest.approx((0.8 + 0.75) / 2)
+    assert benchmark_transfer(TWO, [1, 2]) == pytest.approx(-0.2)
+
+
+def test_the_benchmarks_measures_of_three_tasks() -> None:
+    assert mean_fine_tuned(THREE, [1, 2, 3]) == pytest.approx((0.9 + 0.8 + 0.95) / 3)
+    assert mean_final(THREE, [1, 2, 3]) == pytest.approx((0.75 + 0.6 + 0.95) / 3)
+    assert mean_average(THREE, [1, 2, 3]) == pytest.approx((0.9 + 0.75 + (0.75 + 0.6 + 0.95) / 3) / 3)
+    assert benchmark_transfer(THREE, [1, 2, 3]) == pytest.approx((-0.15 - 0.2) / 2)
+
+
+def test_the_base_s_own_task_is_no_part_of_the_benchmarks_measures() -> None:
+    table = np.column_stack([[0.9, 0.1, 0.2, 0.3], THREE])
+    for measure in (mean_fine_tuned, mean_final, mean_average, benchmark_transfer):
+        assert measure(table, [0, 1, 2, 3]) == measure(THREE, [1, 2, 3])
+
+
+def test_the_benchmarks_measures_of_a_task_first_seen_late() -> None:
+    table = np.array([[0.1, NAN], [0.9, NAN], [0.7, NAN], [0.8, 0.6]])
+    assert mean_fine_tuned(table, [1, 3]) == pytest.approx(0.75)
+    assert mean_final(table, [1, 3]) == pytest.approx(0.7)
+    assert mean_average(table, [1, 3]) == pytest.approx((0.9 + 0.7 + 0.7) / 3)
+    assert benchmark_transfer(table, [1, 3]) == pytest.approx(-0.1)
+
+
+def test_a_failed_run_has_no_measure() -> None:
+    table = np.full((4, 3), NAN)
+    for measure in (mean_fine_tuned, mean_final, mean_average, benchmark_transfer):
+        assert np.isnan(measure(table, [1, 2, 3]))
+    assert np.isnan(intransigence(table, [1, 2, 3], np.ones(3)))
+    one_stage = THREE.copy()
+    one_stage[2] = NAN
+    assert mean_average(one_stage, [1, 2, 3]) == pytest.approx((0.9 + (0.75 + 0.6 + 0.95) / 3) / 2)
+
+
+def test_joint_training_learns_all_at_the_last_stage() -> None:
+    table = np.array([[0.8, 0.1, 0.1], [NAN, NAN, NAN], [0.7, 0.9, 0.6]])
+    assert mean_final(table, [0, 2, 2]) == mean_fine_tuned(table, [0, 2, 2]) == pytest.approx(0.75)
+    assert mean_forgetting(table, [0, 2, 2]) == pytest.approx(0.1)
+    assert np.isnan(benchmark_transfer(table, [0, 2, 2]))
+
+
+def test_intransigence_by_hand() -> None:
+    reference = np.array([0.95, 0.75, 1.0])
+    assert intransigence(THREE, [1, 2, 3], reference) == pytest.approx((0.05 - 0.05 + 0.05) / 3)
+    assert intransigence(ONE, [1], np.array([NAN])) != intransigence(ONE, [1], np.array([1.0]))
+    with pytest.raises(ValueError, match="but 2 scores"):
+        intransigence(THREE, [1, 2, 3], np.ones(2))
+
+
+def test_learning_curve_area_by_hand() -> None:
+    assert learning_curve_area([10, 20, 40], [0.2, 0.4, 0.8]) == pytest.approx((10 * 0.3 + 20 * 0.6) / 30)
+    assert learning_curve_area([10, 20, 40], [0.2, NAN, 0.8]) == pytest.approx(0.5)
+    assert np.isnan(learning_curve_area([10], [0.5])) and np.isnan(learning_curve_area([], []))
+    with pytest.raises(ValueError, match="2 steps, but 1 scores"):
+        learning_curve_area([1, 2], [0.5])
+
+
+def chaudhry_forgetting(table: list[list[float]]) -> float:
+    """Equations 2 and 3 of Chaudhry et al. 2018, as written there: tasks 1 to k, `table[l][j]` after task l + 1."""
+    k = len(table)
+    return sum(max(table[i][j] for i in range(j, k - 1)) - table[k - 1][j] for j in range(k - 1)) / (k - 1)
+
+
+def gem_transfer(table: list[list[float]]) -> float:
+    """BWT of Lopez-Paz & Ranzato 2017, as written there."""
+    k = len(table)
+    return sum(table[k - 1][j] - table[j][j] for j in range(k - 1)) / (k - 1)
+
+
+@given(arrays(float, (5, 4), elements=st.integers(0, 16).map(lambda number: number / 16)))
+def test_the_papers_own_sums_give_the_same(scores: np.ndarray) -> None:
+    """Forgetting counts rows from a task's own on, ours from row 0: equal where nothing before is higher."""
+    learned = [1, 2, 3, 4]
+    assert benchmark_transfer(scores, learned) == pytest.approx(gem_transfer(scores[1:].tolist()))
+    assert backward_transfer(scores, learned) == pytest.approx(gem_transfer(scores[1:].tolist()))
+    rising = scores.copy()
+    for j, stage in enumerate(learned):
+        rising[:stage, j] = 0
+    assert mean_forgetting(rising, learned) == pytest.approx(chaudhry_forgetting(scores[1:].tolist()))
+    seen = [scores[i, :i].mean() for i in range(1, 5)]
+    assert mean_average(scores, learned) == pytest.approx(np.mean(seen))
+    assert mean_fine_tuned(scores, learned) == pytest.approx(np.trace(scores[1:]) / 4)

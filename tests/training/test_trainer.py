@@ -204,5 +204,5 @@ def test_ctrl_c_is_one_line_and_leaves_a_checkpoint(tmp_path: Path) -> None:
     _, error = process.communicate(timeout=60)
     assert process.returncode == 1
     last = error.strip().splitlines()[-1]
-    assert "LynxError: training: interrupted at step" in last and "go on with --resume" in last
+    assert "Interrupted: training: interrupted at step" in last and "go on with --resume" in last
     assert train(tmp_path, resume=True)[1].steps == 30

@@ -1,0 +1,217 @@
+"""`lynx-cl experiment`: studies of methods on sequences of tasks: list, run, compare and report them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lynx_cl.cli.options import HomeOption, JsonOption
+from lynx_cl.cli.output import note, percent, print_facts, print_json, print_table
+from lynx_cl.errors import LynxError
+from lynx_cl.home import Home, resolve_home
+
+if TYPE_CHECKING:
+    from lynx_cl.continual.comparison import MethodRow
+    from lynx_cl.continual.results import StudyFolder
+
+app = typer.Typer(help="Studies: methods compared on sequences of tasks.", no_args_is_help=True, add_completion=False)
+RunsArgument = Annotated[list[str] | None, typer.Argument(help="STUDY, STUDY/METHOD or STUDY/METHOD/CELL.")]
+OutOption = Annotated[Path | None, typer.Option("--out", help="Folder for what is written.")]
+HEADER = (
+    *("study", "method", "cells", "ACC", "forgetting", "BWT", "FWT", "MFT", "MFN", "MAA", "intransigence"),
+    *("curve area", "unreadable", "bank loss", "routing loss", "growth", "active", "MB", "training s", "answer ms"),
+)
+
+
+@app.command("list")
+def list_command(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """List the studies that can be run, and how much of each was run in this home.
+
+    Example: lynx-cl experiment list
+    """
+    import yaml
+
+    from lynx_cl.continual.results import study_folder
+    from lynx_cl.continual.study import known_studies
+
+    where = resolve_home(home)
+    rows = []
+    for path in known_studies(where):
+        told = yaml.safe_load(path.read_text(encoding="utf-8"))
+        folder = study_folder(where, told["name"])
+        stages = len(list(folder.path.glob("cells/*/*/stage-*.json")))
+        rows.append(
+            {
+                "study": told["name"],
+                "title": told.get("title", ""),
+                "tasks": list(told.get("tasks", {})),
+                "methods": list(told["methods"]),
+                "stages_done": stages,
+                "file": str(path),
+            }
+        )
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        ("study", "tasks", "methods", "stages done", "file"),
+        [(row["study"], row["tasks"], row["methods"], row["stages_done"], row["file"]) for row in rows],
+    )
+
+
+@app.command("run")
+def run_command(
+    study: Annotated[str, typer.Argument(help="A study's name, or the path of its YAML file.")],
+    settings: Annotated[list[str] | None, typer.Argument(help="Settings as key=value, e.g. budget.steps=50.")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run every cell of a study (method x order x seed) that is not done yet, then compare.
+
+    Example: lynx-cl experiment run smoke executor=processes
+
+    Stopped or killed at any moment, the same command goes on where it was. A cell that fails leaves the others going.
+    """
+    from lynx_cl.continual.study import read_study
+
+    where = resolve_home(home)
+    plan = read_study(study, settings or [], where)
+    from lynx_cl.continual.results import study_folder
+    from lynx_cl.continual.run_study import run_study
+    from lynx_cl.tracking.study import StudyTracker
+
+    where.ensure_writable()
+    tracker = StudyTracker(where, plan)
+
+    def on_stage(folder: StudyFolder) -> None:
+        trouble = tracker.copy(folder)
+        if trouble:
+            note(trouble)
+
+    ran = run_study(where, plan, note, on_stage)
+    trouble = tracker.copy(study_folder(where, plan.name), last=True)
+    if trouble:
+        note(trouble)
+    _compare(where, [plan.name], None, as_json)
+    if ran.failed:
+        names = ", ".join(cell.key for cell in ran.failed)
+        raise LynxError(f"study '{plan.name}': {len(ran.failed)} of {len(plan.cells())} cells failed: {names}")
+
+
+@app.command("compare")
+def compare_command(
+    runs: RunsArgument = None, out: OutOption = None, home: HomeOption = None, as_json: JsonOption = False
+) -> None:
+    """Print how methods compare, with 95 % intervals, and write the figures.
+
+    Example: lynx-cl experiment compare smoke
+
+    With --json: a list with one entry a cell; R has the base alone as row 0, its tasks are the base's own (where it has
+    some) and then those of the order; what was not measured is null. Figures go to studies/STUDY/figures in the home.
+    """
+    where = resolve_home(home)
+    _copy_later(where)
+    _compare(where, runs or [], out, as_json)
+
+
+@app.command("report")
+def report_command(
+    study: Annotated[str, typer.Argument(help="The name of a study that was run.")],
+    out: Annotated[Path | None, typer.Option("--out", help="The page's file.")] = None,
+    home: HomeOption = None,
+) -> None:
+    """Write a study as one HTML page that needs no network: tables, figures, R of every cell, settings.
+
+    Example: lynx-cl experiment report smoke --out smoke.html
+    """
+    from lynx_cl.continual.comparison import chosen, rows
+    from lynx_cl.continual.results import study_folder
+    from lynx_cl.tracking.report import report_page
+    from lynx_cl.tracking.study_figures import draw_study
+
+    folder = study_folder(resolve_home(home), study)
+    plan = folder.study()
+    made = rows(chosen([folder], []))
+    figures = draw_study(made, folder.path / "figures")
+    path = out or folder.path / "report.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(report_page(plan, made, HEADER[1:], [_row(row, made)[1:] for row in made], figures), "utf-8")
+    print_facts({"report": path})
+
+
+def _compare(where: Home, runs: list[str], out: Path | None, as_json: bool) -> None:
+    from lynx_cl.continual.comparison import chosen, rows
+    from lynx_cl.continual.results import run_studies
+
+    folders = {folder.path.name: folder for folder in run_studies(where)}
+    wanted = {run.partition("/")[0] for run in runs}
+    tables = chosen([f for name, f in folders.items() if not wanted or name in wanted], runs)
+    made = rows(tables)
+    if as_json:
+        print_json([table.facts() for table in tables])
+        return
+    print_table(HEADER, [_row(row, made) for row in made])
+    for table in tables:
+        if table.failure is not None:
+            note(f"{table.study}/{table.cell.key}: failed: {table.failure}")
+    from lynx_cl.tracking.study_figures import draw_study
+
+    for name in dict.fromkeys(table.study for table in tables):
+        place = out / name if out is not None else folders[name].path / "figures"
+        for path in draw_study([row for row in made if row.study == name], place):
+            note(f"figure: {path}")
+
+
+def _copy_later(where: Home) -> None:
+    """Logs what an earlier run could not, because the store was not to be reached."""
+    from lynx_cl.continual.results import run_studies
+    from lynx_cl.tracking.study import StudyTracker
+
+    for folder in (folder for folder in run_studies(where) if folder.unlogged.exists()):
+        trouble = StudyTracker(where, folder.study()).copy(folder, last=True)
+        if trouble:
+            note(trouble)
+
+
+def _row(row: MethodRow, others: list[MethodRow]) -> tuple[str, ...]:
+    """One line of the comparison; a method that is told the task or learns all at once is marked as a bound."""
+    from lynx_cl.continual.comparison import area, intransigence
+
+    bank, routing = row.losses()
+    bound = any(cell.given or cell.at_once for cell in row.cells)
+    return (
+        row.study,
+        f"{row.method} (bound)" if bound else row.method,
+        row.status,
+        *(_with_interval(row, measure) for measure in ("acc", "forgetting", "bwt")),
+        *(_score(row.mean(measure)) for measure in ("fwt", "mft", "mfn", "maa")),
+        _score(intransigence(row, others)),
+        _score(area(row)),
+        _score(row.unreadable),
+        _score(bank),
+        _score(routing),
+        _share(row.of_last("growth_total")),
+        _share(row.of_last("growth_active")),
+        _number(row.of_last("size") / 2**20, 1),
+        _number(row.training, 0),
+        _number(row.of_last("answer"), 1),
+    )
+
+
+def _with_interval(row: MethodRow, measure: str) -> str:
+    low, high = row.interval(measure)
+    return f"{_score(row.mean(measure))} [{_score(low)}, {_score(high)}]"
+
+
+def _score(value: float) -> str:
+    return _number(value, 3)
+
+
+def _share(value: float) -> str:
+    return percent(value) if value == value else "-"
+
+
+def _number(value: Any, digits: int) -> str:
+    return f"{value:.{digits}f}" if value == value else "-"

@@ -1,0 +1,169 @@
+"""One cell of a study: a method on one order of tasks with one seed, stage after stage, each kept once it is done.
+
+`python -m lynx_cl.continual.cell HOME STUDY CELL` runs one in a process of its own.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import safetensors.torch
+
+from lynx_cl.banks.growth import active_parameters, total_parameters
+from lynx_cl.base.load import Base, load_base
+from lynx_cl.base.settings import read_settings
+from lynx_cl.continual.course import Course, Lesson
+from lynx_cl.continual.measure import TaskMeasurement, TaskUnderTest, main_scores, measure
+from lynx_cl.continual.method import Learning, Method, method_named
+from lynx_cl.continual.results import CellFolder, StageResult, StudyFolder, study_folder
+from lynx_cl.continual.scores import task_test, understanding_test
+from lynx_cl.continual.study import Cell, Study, lessons, method_of
+from lynx_cl.errors import Interrupted, LynxError
+from lynx_cl.home import Home
+from lynx_cl.registry.faults import fault_point
+
+Say = Callable[[str], None]
+
+
+def run_cell(home: Home, study: Study, cell: Cell, say: Say, on_stage: Callable[[], None] = lambda: None) -> bool:
+    """Runs what is left of a cell; whether it is whole now. A failure is kept with the cell, and told.
+
+    Raises Interrupted or KeyboardInterrupt where the user stopped it: it goes on from there another time.
+    """
+    folder = study_folder(home, study.name).cell(cell)
+    folder.start()
+
+    def tell(text: str) -> None:
+        say(f"{cell.key}: {text}")
+
+    try:
+        _stages(home, study, cell, folder, tell, on_stage)
+    except (KeyboardInterrupt, Interrupted):
+        raise
+    except Exception as error:
+        message = str(error) or type(error).__name__
+        folder.fail(message)
+        tell(f"failed: {message}")
+        if not isinstance(error, LynxError):
+            (folder.path / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        return False
+    return True
+
+
+def measure_alone(home: Home, study: Study, say: Say) -> None:
+    """Row 0 of R, once a study: every task, and the base's own questions, by the base alone."""
+    folder = study_folder(home, study.name)
+    if folder.alone() is not None:
+        return
+    say("measure: the base alone")
+    base = load_base(study.base)
+    tests = all_tests(study, base, lessons(study, tuple(study.tasks), home))
+    started = time.monotonic()
+    measured = measure(base, None, None, tests, batch_size=study.evaluation.batch_size)
+    folder.keep_alone(stage_result(0, None, tests, measured, time.monotonic() - started))
+
+
+def all_tests(study: Study, base: Base, learned: Sequence[Lesson]) -> list[TaskUnderTest]:
+    """What is measured after every stage: the base's own questions where it has some, and each task."""
+    own = [understanding_test(study.evaluation.understanding)] if base.card.understanding else []
+    count = study.evaluation.examples
+    grammar = base.card.grammar
+    return [*own, *(task_test(one.card, one.source, one.card.box_grammar(grammar), count) for one in learned)]
+
+
+def stage_result(
+    stage: int, task: str | None, tests: Sequence[TaskUnderTest], measured: dict[str, TaskMeasurement], seconds: float
+) -> StageResult:
+    """The row of a stage; `seconds` is what measuring took."""
+    asked = sum(len(test.examples) for test in tests)
+    return StageResult(
+        stage=stage,
+        task=task,
+        blind=main_scores(measured, "blind"),
+        aware=main_scores(measured, "aware"),
+        metrics={name: m.blind for name, m in measured.items()},
+        examples={test.name: _by_example(test, measured[test.name].answers) for test in tests},
+        routed={name: m.routed for name, m in measured.items()},
+        memory=_peak_memory(),
+        answer=1000 * seconds / max(1, asked),
+    )
+
+
+def _stages(home: Home, study: Study, cell: Cell, folder: CellFolder, say: Say, on_stage: Callable[[], None]) -> None:
+    name, values = method_of(cell.label, study.methods[cell.label])
+    kind = method_named(name)
+    done = folder.stages()
+    last = len(cell.order)
+    left = [stage for stage in ([last] if kind.at_once else range(1, last + 1)) if stage > _last(done)]
+    if not left:
+        return
+    base = load_base(study.base)
+    whole, active = total_parameters(base.model), active_parameters(base.model)
+    taught = lessons(study, cell.order, home)
+    tests = all_tests(study, base, taught)
+    course = Course(base, taught, study.budget, cell.seed, folder.path / "training", say)
+    method: Method = kind(course, read_settings(kind.settings, values, f"methods.{cell.label}"))
+    if done:
+        method.load_state(folder.state(_last(done)), _last(done))
+    for stage in left:
+        course.run_dir(stage).mkdir(parents=True, exist_ok=True)
+        took: Learning = method.learn(stage)
+        fault_point("study.learned")
+        say(f"measure: after {cell.order[stage - 1]}")
+        started = time.monotonic()
+        measured = method.measured(tests, study.evaluation.batch_size)
+        row = stage_result(stage, cell.order[stage - 1], tests, measured, time.monotonic() - started)
+        added = method.added()
+        state = safetensors.torch.save({k: t.detach().cpu().contiguous() for k, t in method.state().items()})
+        more = {
+            "growth_total": added.total / whole,
+            "growth_active": added.active / active,
+            "size": len(state),
+            "training": took.seconds,
+            "curve": list(took.curve),
+            "routed": row.routed if kind.routes else {},
+        }
+        folder.commit(row.model_copy(update=more), state)
+        shutil.rmtree(course.folder, ignore_errors=True)
+        say(", ".join(f"{task} {score:.3f}" for task, score in row.blind.items()))
+        on_stage()
+
+
+def _last(done: Sequence[StageResult]) -> int:
+    return done[-1].stage if done else 0
+
+
+def _by_example(test: TaskUnderTest, answers: Sequence[str]) -> list[float]:
+    """The metric of each example by itself."""
+    pairs = zip(test.examples, answers, strict=True)
+    return [round(test.score([example], [text])[test.metric], 6) for example, text in pairs]
+
+
+def _peak_memory() -> int:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """One cell in this process, by the names of home, study and cell; the study is read from its folder."""
+    home = Home(Path(arguments[0]))
+    study = StudyFolder(home.path / "studies" / arguments[1]).study()
+    (cell,) = (cell for cell in study.cells() if cell.key == arguments[2])
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    try:
+        return 0 if run_cell(home, study, cell, say) else 1
+    except (Interrupted, KeyboardInterrupt):
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,251 @@
+"""What a study came to: R and its measures cell by cell, and method by method with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from lynx_cl.continual import measures
+from lynx_cl.continual.bootstrap import Run, interval
+from lynx_cl.continual.measures import Matrix
+from lynx_cl.continual.method import method_named
+from lynx_cl.continual.results import StageResult, StudyFolder
+from lynx_cl.continual.study import Cell, method_of
+from lynx_cl.errors import UsageError
+from lynx_cl.registry.snapshot import BASE_TASK
+
+MEASURES: dict[str, Callable[[Matrix, Sequence[int]], float]] = {
+    "acc": lambda table, learned: measures.accuracy(table),
+    "forgetting": measures.mean_forgetting,
+    "bwt": measures.backward_transfer,
+    "fwt": measures.forward_transfer,
+    "mft": measures.mean_fine_tuned,
+    "mfn": measures.mean_final,
+    "maa": measures.mean_average,
+}
+
+
+@dataclass(frozen=True)
+class CellTable:
+    """What one cell came to so far. `stages` begins with the base alone; `failure` says why the cell stopped."""
+
+    study: str
+    cell: Cell
+    routes: bool
+    given: bool
+    at_once: bool
+    stages: tuple[StageResult, ...]
+    failure: str | None
+
+    @property
+    def whole(self) -> bool:
+        """Whether every stage is there."""
+        return bool(self.stages) and self.stages[-1].stage == len(self.cell.order)
+
+    @property
+    def columns(self) -> list[str]:
+        """R's tasks: the base's own where it has one, then as they were learned."""
+        own = [BASE_TASK] if self.stages and BASE_TASK in self.stages[0].blind else []
+        return [*own, *self.cell.order]
+
+    @property
+    def learned(self) -> list[int]:
+        """The stage at which each of R's tasks was learned, 0 for the base's own."""
+        last = len(self.cell.order)
+        stages = {task: last if self.at_once else number for number, task in enumerate(self.cell.order, 1)}
+        return [stages.get(name, 0) for name in self.columns]
+
+    def table(self, which: str = "blind") -> Matrix:
+        """R of shape (stages + 1, tasks), NaN where a stage is missing; `which` is 'blind' or 'aware'."""
+        made = np.full((len(self.cell.order) + 1, len(self.columns)), np.nan)
+        for stage in self.stages:
+            made[stage.stage] = [getattr(stage, which).get(name, np.nan) for name in self.columns]
+        return made
+
+    @cached_property
+    def measures(self) -> dict[str, float]:
+        """Every measure of R; NaN for a cell that is not whole: its last row is missing."""
+        table = self.table()
+        if not self.whole:
+            return dict.fromkeys(MEASURES, float("nan"))
+        return {name: measure(table, self.learned) for name, measure in MEASURES.items()}
+
+    @property
+    def last(self) -> StageResult | None:
+        """The last stage that is there, None where only the base was measured."""
+        return self.stages[-1] if len(self.stages) > 1 else None
+
+    def facts(self) -> dict[str, Any]:
+        """What `experiment compare --json` prints; growth is that of the last stage there is."""
+        return {
+            "study": self.study,
+            "method": self.cell.label,
+            "order": list(self.cell.order),
+            "seed": self.cell.seed,
+            "R": [[_number(value) for value in row] for row in self.table().tolist()],
+            **{name: _number(self.measures[name]) for name in ("acc", "bwt", "fwt", "forgetting", "mft", "mfn", "maa")},
+            "growth_total": self.last.growth_total if self.last else 0.0,
+            "growth_active": self.last.growth_active if self.last else 0.0,
+        }
+
+    def run(self) -> Run:
+        """R with the scores of its examples, for intervals."""
+        examples = []
+        for name in self.columns:
+            counts = {len(stage.examples[name]) for stage in self.stages if name in stage.examples}
+            scores = np.full((len(self.cell.order) + 1, max(counts, default=0)), np.nan)
+            for stage in self.stages:
+                if len(stage.examples.get(name, ())) == scores.shape[1]:
+                    scores[stage.stage] = stage.examples[name]
+            examples.append(scores)
+        return Run(self.table(), tuple(examples))
+
+
+@dataclass(frozen=True)
+class MethodRow:
+    """One method of a study over its orders and seeds: means, and 95 % intervals of some."""
+
+    study: str
+    method: str
+    cells: tuple[CellTable, ...]
+
+    @property
+    def whole(self) -> list[CellTable]:
+        """The cells that are whole."""
+        return [cell for cell in self.cells if cell.whole]
+
+    def mean(self, measure: str) -> float:
+        """The mean of a measure over the whole cells that have it."""
+        values = [cell.measures[measure] for cell in self.whole]
+        known = [value for value in values if np.isfinite(value)]
+        return float(np.mean(known)) if known else float("nan")
+
+    def interval(self, measure: str) -> tuple[float, float]:
+        """The bootstrapped 95 % interval of that mean, over test examples and cells."""
+        ours = [lambda table, learned=cell.learned: MEASURES[measure](table, learned) for cell in self.whole]
+        return interval([cell.run() for cell in self.whole], ours)
+
+    def of_last(self, key: str) -> float:
+        """The mean over whole cells of what their last stage says of itself, as growth_total or size."""
+        values = [float(getattr(cell.last, key)) for cell in self.whole]
+        return float(np.mean(values)) if values else float("nan")
+
+    @property
+    def training(self) -> float:
+        """Seconds of training a cell, in the mean."""
+        values = [sum(stage.training for stage in cell.stages) for cell in self.whole]
+        return float(np.mean(values)) if values else float("nan")
+
+    def losses(self) -> tuple[float, float]:
+        """What the old tasks lost in banks and on the way to them at the last stage, in the mean (`loss_parts`)."""
+        parts = []
+        for cell in self.whole:
+            bank, routing = measures.loss_parts(cell.table(), cell.table("aware"), cell.learned)
+            old = [j for j, stage in enumerate(cell.learned) if stage < len(cell.cell.order)]
+            parts.append((np.nanmean(bank[-1, old]), np.nanmean(routing[-1, old])) if old else (np.nan, np.nan))
+        return (
+            (float(np.mean([p[0] for p in parts])), float(np.mean([p[1] for p in parts])))
+            if parts
+            else (
+                float("nan"),
+                float("nan"),
+            )
+        )
+
+    @property
+    def unreadable(self) -> float:
+        """The share of answers after the last stage that are not even of their task's form, over tasks that tell it.
+
+        It tells drift of the answer's form from knowledge that is lost: what is readable and wrong was not known.
+        """
+        shares = [
+            own["parse_failure"]
+            for cell in self.whole
+            for own in cell.stages[-1].metrics.values()
+            if "parse_failure" in own
+        ]
+        return float(np.mean(shares)) if shares else float("nan")
+
+    @property
+    def status(self) -> str:
+        """How many cells are whole and how many failed."""
+        failed = sum(cell.failure is not None for cell in self.cells)
+        told = f"{len(self.whole)} of {len(self.cells)}"
+        return f"{told}, {failed} failed" if failed else told
+
+
+def cell_tables(folder: StudyFolder) -> list[CellTable]:
+    """Every cell of a study, whole or not. Raises LynxError for a folder that holds no study or is damaged."""
+    study = folder.study()
+    alone = folder.alone()
+    tables = []
+    for cell in study.cells():
+        own = folder.cell(cell)
+        kind = method_named(method_of(cell.label, study.methods[cell.label])[0])
+        stages = (*([alone] if alone is not None else []), *own.stages())
+        tables.append(CellTable(study.name, cell, kind.routes, kind.given, kind.at_once, stages, own.failure))
+    return tables
+
+
+def rows(tables: Sequence[CellTable]) -> list[MethodRow]:
+    """The methods of each study, in the order of its cells."""
+    grouped: dict[tuple[str, str], list[CellTable]] = {}
+    for table in tables:
+        grouped.setdefault((table.study, table.cell.label), []).append(table)
+    return [MethodRow(study, label, tuple(cells)) for (study, label), cells in grouped.items()]
+
+
+def intransigence(row: MethodRow, others: Sequence[MethodRow]) -> float:
+    """The mean intransigence of a method, against the cell of `joint` on the same order with the same seed.
+
+    NaN where the study has none.
+    """
+    joint = {
+        (c.cell.number, c.cell.seed): c
+        for other in others
+        if other.study == row.study
+        for c in other.whole
+        if c.at_once
+    }
+    values = []
+    for cell in row.whole:
+        bound = joint.get((cell.cell.number, cell.cell.seed))
+        if bound is not None:
+            values.append(measures.intransigence(cell.table(), cell.learned, bound.table()[-1]))
+    return float(np.mean(values)) if values else float("nan")
+
+
+def area(row: MethodRow) -> float:
+    """The mean learning-curve area over the stages of a method's whole cells; NaN where it did not train."""
+    values = [
+        measures.learning_curve_area(*zip(*stage.curve, strict=True))
+        for cell in row.whole
+        for stage in cell.stages
+        if stage.curve
+    ]
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def chosen(folders: Sequence[StudyFolder], runs: Sequence[str]) -> list[CellTable]:
+    """The cells that are named: a study, STUDY/METHOD, or STUDY/METHOD/CELL; all of them where nothing is.
+
+    Raises UsageError for a name that fits none.
+    """
+    tables = [table for folder in folders for table in cell_tables(folder)]
+    if not runs:
+        return tables
+    names = {id(table): f"{table.study}/{table.cell.key}/" for table in tables}
+    for run in runs:
+        if not any(name.startswith(f"{run}/") for name in names.values()):
+            known = ", ".join(sorted({table.study for table in tables}))
+            raise UsageError(f"run '{run}' is unknown; known studies: {known or 'none'}; or STUDY/METHOD")
+    return [table for table in tables if any(names[id(table)].startswith(f"{run}/") for run in runs)]
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

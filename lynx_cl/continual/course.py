@@ -1,0 +1,95 @@
+"""What every method of a study meets alike: the base, the tasks in their order, the budget, the seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from lynx_cl.base.settings import Settings
+from lynx_cl.training.batches import epochs, fixed_batches
+from lynx_cl.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from lynx_cl.base.load import Base
+    from lynx_cl.data.sources import DataSource, Groups
+    from lynx_cl.tasks import TaskCard
+    from lynx_cl.training.stream import Epochs
+
+CHECKS = 4  # validations of a stage, each of them a checkpoint
+
+
+class Budget(Settings):
+    """What each task may cost, the same for all methods: training pictures, optimiser steps, pictures a step.
+
+    `validation` is how many pictures of the calibration split are looked at to choose the best of a stage's steps.
+    """
+
+    pictures: int = Field(2000, ge=1)
+    steps: int = Field(300, ge=1)
+    pictures_per_batch: int = Field(12, ge=1)
+    validation: int = Field(24, ge=1)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A task of a sequence and the data that it is learned from."""
+
+    card: TaskCard
+    source: DataSource
+
+    @property
+    def task(self) -> str:
+        return self.card.name
+
+    @property
+    def train(self) -> Groups:
+        return self.source.groups("train")
+
+
+@dataclass(frozen=True)
+class Course:
+    """One sequence: `lessons` in the order in which they are learned. `folder` holds the checkpoints of stages."""
+
+    base: Base
+    lessons: tuple[Lesson, ...]
+    budget: Budget
+    seed: int
+    folder: Path
+    say: Callable[[str], None]
+
+    def run_dir(self, stage: int) -> Path:
+        """Where the checkpoint of a stage's training lies."""
+        return self.folder / str(stage)
+
+    def batches(self, groups: Groups) -> Epochs:
+        """The batches of an epoch over pictures and what is asked about them, from its seed."""
+        return epochs(self.base, groups, self.budget.pictures_per_batch)
+
+    def validation(self, groups: Groups) -> Sequence[Any]:
+        """Batches to choose the best step by."""
+        return fixed_batches(self.base, groups, self.budget.pictures_per_batch, self.budget.validation)
+
+    def training(self, learning_rate: float, steps: int | None = None) -> TrainConfig:
+        """The settings of a stage's training: all methods take every step of the budget."""
+        steps = steps or self.budget.steps
+        return TrainConfig(
+            steps=steps,
+            learning_rate=learning_rate,
+            val_every=max(1, -(-steps // CHECKS)),
+            patience=CHECKS + 1,
+            log_every=max(1, steps // 10),
+            seed=self.seed,
+        )
+
+    def progress(self, task: str, steps: int | None = None) -> Callable[[dict[str, float]], None]:
+        """What a training tells of itself."""
+
+        def on_log(record: dict[str, float]) -> None:
+            losses = ", ".join(f"{key} {record[key]:.3f}" for key in ("loss", "val/loss") if key in record)
+            self.say(f"{task}: step {record['step']:.0f} of {steps or self.budget.steps}, {losses}")
+
+        return on_log

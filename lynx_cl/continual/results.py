@@ -1,0 +1,210 @@
+"""The results of a study on disk: one folder a study, one a cell, one file a stage, each written whole or not at all.
+
+```
+studies/NAME/study.json               what the study is, and an identity of its own
+studies/NAME/unlogged                 there while results wait for a tracking store
+studies/NAME/base.json                row 0 of R: the base alone
+studies/NAME/cells/LABEL/CELL/stage-2.json           what a stage did; once it is there, the stage is never run again
+studies/NAME/cells/LABEL/CELL/state-2.safetensors    what the method had learned then; only the last one is kept
+studies/NAME/cells/LABEL/CELL/failed.json            why the cell stopped
+```
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lynx_cl.base.settings import Settings, read_settings
+from lynx_cl.continual.study import Cell, Study, method_of
+from lynx_cl.errors import LynxError, UsageError
+from lynx_cl.home import Home
+from lynx_cl.registry.durable import write_whole
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class StageResult(Settings):
+    """What was measured after a stage; stage 0 is the base alone.
+
+    `blind` and `aware` are R's row, task-blind and with the task given. `metrics` holds every score of each task and
+    `examples` the score of each of its test examples, both task-blind; `routed` counts requests by where the method's
+    router sent them. `growth_total` and `growth_active` are fractions of the base, `size` is of the method's state in
+    bytes, `memory` the greatest of the process so far in bytes, `answer` milliseconds. `curve` is the score of
+    validation answers by optimiser step.
+    """
+
+    stage: int
+    task: str | None
+    blind: dict[str, float]
+    aware: dict[str, float]
+    metrics: dict[str, dict[str, float]]
+    examples: dict[str, list[float]]
+    routed: dict[str, dict[str, int]] = {}
+    growth_total: float = 0.0
+    growth_active: float = 0.0
+    size: int = 0
+    memory: int = 0
+    training: float = 0.0
+    answer: float = 0.0
+    curve: list[tuple[int, float]] = []
+
+
+@dataclass(frozen=True)
+class CellFolder:
+    """Where one cell's results lie."""
+
+    path: Path
+
+    def stages(self) -> list[StageResult]:
+        """The stages that are done, in their order. Raises LynxError for a damaged file."""
+        files = sorted(self.path.glob("stage-*.json"), key=lambda file: int(file.stem.removeprefix("stage-")))
+        return [_read(file) for file in files]
+
+    def commit(self, result: StageResult, state: bytes) -> None:
+        """Keeps a stage: first what the method has learned, then the result, and the stage before loses its state."""
+        kept = self.path / f"state-{result.stage}.safetensors"
+        write_whole(kept, state, scratch=self.path, what="study.state")
+        _write(self.path / f"stage-{result.stage}.json", result.model_dump(mode="json"), "study.stage")
+        for old in self.path.glob("state-*.safetensors"):
+            if old != kept:
+                old.unlink()
+
+    def state(self, stage: int) -> Mapping[str, Tensor]:
+        """What the method had learned after a stage. Raises LynxError where that is missing or damaged."""
+        import safetensors
+        import safetensors.torch
+
+        file = self.path / f"state-{stage}.safetensors"
+        try:
+            return safetensors.torch.load(file.read_bytes())
+        except (OSError, safetensors.SafetensorError) as error:
+            raise LynxError(f"{file}: missing or damaged ({error}); remove {self.path} to run the cell anew") from None
+
+    @property
+    def failure(self) -> str | None:
+        """Why the cell stopped, None where it did not."""
+        try:
+            return str(json.loads((self.path / "failed.json").read_text())["error"])
+        except FileNotFoundError:
+            return None
+
+    def fail(self, error: str) -> None:
+        """Keeps why the cell stopped."""
+        _write(self.path / "failed.json", {"error": error}, "study.failed")
+
+    def start(self) -> None:
+        """Makes the folder, and forgets an earlier failure: the cell is tried again."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / "failed.json").unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """Where one study's results lie."""
+
+    path: Path
+
+    def cell(self, cell: Cell) -> CellFolder:
+        """The folder of a cell."""
+        return CellFolder(self.path / "cells" / cell.key)
+
+    def study(self) -> Study:
+        """The study as it was last run. Raises LynxError where that cannot be read."""
+        return read_settings(Study, self._told()["study"], str(self.path / "study.json"))
+
+    @property
+    def identity(self) -> str:
+        """What tells this study's runs from those of an earlier one of its name."""
+        return str(self._told()["identity"])
+
+    @property
+    def made_of(self) -> dict[str, str]:
+        """The digests of the base and of every task's data."""
+        return dict(self._told()["made_of"])
+
+    @property
+    def unlogged(self) -> Path:
+        """A file that is there while results wait for a tracking store that could not be reached."""
+        return self.path / "unlogged"
+
+    def open(self, study: Study, made_of: Mapping[str, str]) -> None:
+        """Begins a study, or goes on with it. `made_of` holds the digests of the base and of every task's data.
+
+        Raises UsageError where the folder holds another study of that name: one whose cells were run on another base,
+        other tasks, data, questions or budget, or a method under the same label with other settings.
+        """
+        told = {"identity": uuid.uuid4().hex, "study": study.model_dump(mode="json"), "made_of": dict(made_of)}
+        if (self.path / "study.json").exists():
+            before = self.study()
+            self._compare(study.shared(), before.shared(), "")
+            self._compare(told["made_of"], self.made_of, "")
+            labels = study.methods.keys() & before.methods.keys()
+            for label in sorted(labels):
+                now, then = (method_of(label, s.methods[label]) for s in (study, before))
+                if now != then:
+                    self._refuse(f"methods.{label}", then, now)
+            orders = dict(enumerate(before.sequences(), 1))
+            for number, order in enumerate(study.sequences(), 1):
+                if orders.get(number, order) != order:
+                    self._refuse(f"order {number}", orders[number], order)
+            told["identity"] = self.identity
+        self.path.mkdir(parents=True, exist_ok=True)
+        _write(self.path / "study.json", told, "study.begin")
+
+    def alone(self) -> StageResult | None:
+        """Row 0, None before it was measured."""
+        path = self.path / "base.json"
+        return _read(path) if path.exists() else None
+
+    def keep_alone(self, result: StageResult) -> None:
+        """Keeps row 0."""
+        _write(self.path / "base.json", result.model_dump(mode="json"), "study.base")
+
+    def _told(self) -> dict[str, Any]:
+        path = self.path / "study.json"
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise LynxError(f"{self.path}: no study was run here; 'lynx-cl experiment run' does it") from None
+        except ValueError:
+            raise LynxError(f"{path}: damaged; remove the folder and run the study anew") from None
+
+    def _compare(self, now: Any, then: Any, key: str) -> None:
+        if isinstance(now, dict) and isinstance(then, dict) and now.keys() == then.keys():
+            for name in now:
+                self._compare(now[name], then[name], f"{key}.{name}" if key else name)
+        elif now != then:
+            self._refuse(key, then, now)
+
+    def _refuse(self, key: str, then: Any, now: Any) -> None:
+        raise UsageError(
+            f"{self.path}: holds results with {key} = {then}, this study has {now}; "
+            "give it another name with name=NAME, or remove the folder"
+        )
+
+
+def study_folder(home: Home, name: str) -> StudyFolder:
+    """Where the results of a study lie."""
+    return StudyFolder(home.path / "studies" / name)
+
+
+def run_studies(home: Home) -> list[StudyFolder]:
+    """Every study that was run in this home, by name."""
+    return [StudyFolder(path.parent) for path in sorted((home.path / "studies").glob("*/study.json"))]
+
+
+def _read(path: Path) -> StageResult:
+    try:
+        return StageResult.model_validate_json(path.read_bytes())
+    except ValueError:
+        raise LynxError(f"{path}: damaged; remove its folder to run that part anew") from None
+
+
+def _write(path: Path, value: Any, what: str) -> None:
+    write_whole(path, (json.dumps(value, indent=1) + "\n").encode(), scratch=path.parent, what=what)

@@ -1,0 +1,231 @@
+"""What a study is: a base, tasks in some orders, methods, seeds and one budget, read from YAML and checked whole.
+
+Every mistake a user can make is caught here, before anything runs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from lynx_cl.base.card import BaseCard, find_base, read_card
+from lynx_cl.base.settings import Settings, layered, read_settings
+from lynx_cl.continual.config import EvaluationSettings
+from lynx_cl.continual.course import Budget, Lesson
+from lynx_cl.continual.method import read_method
+from lynx_cl.data.sources import open_source
+from lynx_cl.errors import UsageError
+from lynx_cl.home import Home, shipped
+from lynx_cl.tasks import METRICS, load_card
+
+NAME = r"^[a-z0-9][a-z0-9-]*$"
+EXAMPLE = "budget.steps=100"
+SUFFIXES = (".yaml", ".yml")
+
+
+class StudyTask(Settings):
+    """A task of a study. What is not named is what its card says: the data source, and the metric that enters R."""
+
+    data: str | None = None
+    metric: str | None = None
+
+
+class Study(Settings):
+    """A study as its YAML says it.
+
+    `orders` are the sequences in which the tasks are learned, by default one, as they are named. `methods` holds the
+    settings of each method under a label: the method's name, or any other with `method` among its settings. `data_seed`
+    draws the questions, `seeds` everything else. `executor` is `turn`, one cell after another in this process, or
+    `processes`, `workers` at a time.
+    """
+
+    name: str = Field(pattern=NAME)
+    title: str = ""
+    base: str = "nano"
+    tasks: dict[str, StudyTask] = Field(min_length=1)
+    orders: tuple[tuple[str, ...], ...] = ()
+    methods: dict[str, dict[str, Any]] = Field(min_length=1)
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    data_seed: int = Field(0, ge=0)
+    budget: Budget = Budget()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    executor: Literal["turn", "processes"] = "turn"
+    workers: int = Field(2, ge=1)
+
+    @field_validator("tasks", "methods", mode="before")
+    @classmethod
+    def _empty_is_default(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {str(key): {} if item is None else item for key, item in value.items()}
+        return value
+
+    @field_validator("methods")
+    @classmethod
+    def _labels(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for label in value:
+            if not label.replace("-", "").replace("_", "").isalnum():
+                raise ValueError(f"label '{label}': give letters, digits and dashes")
+        return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(seed < 0 for seed in value) or len(set(value)) < len(value):
+            raise ValueError("seeds are 0 or more, each once")
+        return value
+
+    @model_validator(mode="after")
+    def _orders(self) -> Study:
+        for number, order in enumerate(self.orders, 1):
+            for task, times in Counter(order).items():
+                if task not in self.tasks:
+                    raise ValueError(f"order {number} names '{task}', which is no task of the study")
+                if times > 1:
+                    raise ValueError(f"order {number} repeats '{task}'; name each task once")
+            for task in self.tasks:
+                if task not in order:
+                    raise ValueError(f"order {number} misses '{task}'; name each task once")
+            if self.orders.index(order) < number - 1:
+                raise ValueError(f"order {number} is order {self.orders.index(order) + 1} again")
+        return self
+
+    def sequences(self) -> tuple[tuple[str, ...], ...]:
+        """The orders in force."""
+        return self.orders or (tuple(self.tasks),)
+
+    def cells(self) -> list[Cell]:
+        """Every cell, methods first, so that an early look at a study compares them."""
+        return [
+            Cell(label, number, order, seed)
+            for seed in self.seeds
+            for number, order in enumerate(self.sequences(), 1)
+            for label in self.methods
+        ]
+
+    def shared(self) -> dict[str, Any]:
+        """What results of one study must have in common to be compared; methods, orders and seeds may be added."""
+        told = self.model_dump(mode="json")
+        return {key: told[key] for key in ("base", "tasks", "data_seed", "budget", "evaluation")}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one order with one seed; `number` is the order's, counted from 1."""
+
+    label: str
+    number: int
+    order: tuple[str, ...]
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """Its name among the study's cells.
+
+        >>> Cell("lynx", 1, ("a", "b"), 0).key
+        'lynx/order-1-seed-0'
+        """
+        return f"{self.label}/order-{self.number}-seed-{self.seed}"
+
+
+def method_of(label: str, settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The method's name behind a label, and its own settings."""
+    own = {key: value for key, value in settings.items() if key != "method"}
+    return str(settings.get("method", label)), own
+
+
+def read_study(name_or_path: str, overrides: Sequence[str], home: Home) -> Study:
+    """The study of a file, or of a name among the home's own and the shipped ones, every part of it checked.
+
+    Raises UsageError naming what is wrong: an unknown study, key, method, task, metric or data source, an order that
+    misses or repeats a task, a budget of nothing, two studies of one name.
+    """
+    path = find_study(name_or_path, home)
+    study = read_settings(Study, layered([path], overrides, EXAMPLE), str(path))
+    for other in (other for folder in {path.parent, *_places(home)} for other in study_files(folder)):
+        if other.resolve() != path.resolve() and _name(other) == study.name:
+            raise UsageError(f"{path}: name = '{study.name}': is that of {other} already; give each study its own")
+    for label, settings in study.methods.items():
+        name, own = method_of(label, settings)
+        read_method(name, own, f"{path}: methods.{label}")
+    lessons(study, tuple(study.tasks), home, where=f"{path}: ")
+    return study
+
+
+def lessons(study: Study, order: Sequence[str], home: Home, where: str = "") -> tuple[Lesson, ...]:
+    """The tasks of an order with their data, opened. Raises UsageError for an unknown task, metric or source."""
+    place = find_base(study.base)
+    grammar = (read_card(place) if isinstance(place, Path) else BaseCard(name=str(place))).grammar
+    opened = []
+    for name in order:
+        wanted = study.tasks[name]
+        card = load_card(name, home)
+        if wanted.metric is not None:
+            if wanted.metric not in METRICS[card.kind]:
+                known = ", ".join(METRICS[card.kind])
+                raise UsageError(f"{where}tasks.{name}.metric = '{wanted.metric}': unknown; known: {known}")
+            card = card.model_copy(update={"metric": wanted.metric})
+        spec = wanted.data or card.source
+        if spec is None:
+            raise UsageError(f"{where}tasks.{name}: its card names no data source; give one as tasks.{name}.data")
+        source = open_source(spec, card, seed=study.data_seed, limit=study.budget.pictures, base_grammar=grammar)
+        opened.append(Lesson(card, source))
+    return tuple(opened)
+
+
+def made_of(study: Study, home: Home) -> dict[str, str]:
+    """What a study's results are a function of beside its settings: digests of the base and of each task's data."""
+    from lynx_cl.base.fingerprint import fingerprint_folder
+
+    place = find_base(study.base)
+    base = fingerprint_folder(place) if isinstance(place, Path) else str(place)
+    data = {f"data of {one.task}": one.source.digest() for one in lessons(study, tuple(study.tasks), home)}
+    return {f"base {study.base}": base, **data}
+
+
+def find_study(name_or_path: str, home: Home) -> Path:
+    """The file of a study. Raises UsageError where there is none."""
+    path = Path(name_or_path).expanduser()
+    if path.suffix in SUFFIXES:
+        if not path.is_file():
+            raise UsageError(f"study {path}: no such file")
+        return path
+    for folder in _places(home):
+        for file in study_files(folder):
+            if _name(file) == name_or_path:
+                return file
+    known = ", ".join(sorted({name for folder in _places(home) for f in study_files(folder) if (name := _name(f))}))
+    raise UsageError(f"study '{name_or_path}' is unknown; known: {known or 'none'}; or give the path of a YAML file")
+
+
+def study_files(folder: Path) -> list[Path]:
+    """The YAML files of a folder that say they are a study."""
+    files = sorted(path for path in folder.glob("*.y*ml") if path.suffix in SUFFIXES)
+    return [path for path in files if _name(path) is not None]
+
+
+def known_studies(home: Home) -> list[Path]:
+    """The files of the home's own studies and of the shipped ones."""
+    return [file for folder in _places(home) for file in study_files(folder)]
+
+
+def _places(home: Home) -> list[Path]:
+    return [home.path / "experiments", shipped("experiments")]
+
+
+def _name(path: Path) -> str | None:
+    """The name in a study's file; None for another YAML file, or one that cannot be read."""
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, OSError, UnicodeDecodeError):
+        return None
+    if not isinstance(values, dict) or "methods" not in values:
+        return None
+    name = values.get("name")
+    return name if isinstance(name, str) else None

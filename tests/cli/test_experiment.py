@@ -1,0 +1,97 @@
+"""The commands of `experiment` on results that are there: what they print, write and refuse."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from lynx_cl.cli.main import main
+from lynx_cl.home import Home
+from tests.continual.study_tiny import write_base, write_study
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with one study, of which one cell failed."""
+    path = tmp_path_factory.mktemp("experiment")
+    base = write_base(path / "tiny")
+    methods = {
+        "zero-shot": None,
+        "lynx": {"prompts": 12},
+        "broken": {"method": "lynx", "bank": "lora", "config": {"rank": 0}},
+    }
+    write_study(path / "experiments" / "short.yaml", base, methods, title="A <short> study")
+    assert main(["experiment", "run", "short", "--home", str(path)]) == 1
+    return path
+
+
+def test_a_failed_cell_is_exit_1_and_in_the_table(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["experiment", "run", "short", "--home", str(home)]) == 1
+    out, error = capsys.readouterr()
+    lines = {line.split("\t")[1]: line.split("\t") for line in out.splitlines()}
+    assert lines["broken"][2] == "0 of 1, 1 failed" and lines["lynx"][2] == "1 of 1"
+    assert error.strip().splitlines()[-1] == ("lynx-cl: study 'short': 1 of 3 cells failed: broken/order-1-seed-0")
+    assert "short/broken/order-1-seed-0: failed: bank lora: rank = 0" in error
+
+
+def test_compare_as_json_is_the_agreed_list(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["experiment", "compare", "--json", "--home", str(home)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    keys = ["study", "method", "order", "seed", "R", "acc", "bwt", "fwt", "forgetting", "mft", "mfn", "maa"]
+    assert all(list(one) == [*keys, "growth_total", "growth_active"] for one in told)
+    assert [one["method"] for one in told] == ["zero-shot", "lynx", "broken"]
+    assert told[0]["order"] == ["counting", "grounding"] and len(told[0]["R"]) == 3
+    assert main(["experiment", "compare", "short/lynx", "--json", "--home", str(home)]) == 0
+    assert [one["method"] for one in json.loads(capsys.readouterr().out)] == ["lynx"]
+
+
+def test_compare_writes_figures(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["experiment", "compare", "short", "--out", str(tmp_path), "--home", str(home)]) == 0
+    out, _ = capsys.readouterr()
+    assert re.search(r"short\tlynx\t1 of 1\t\d\.\d{3} \[\d\.\d{3}, \d\.\d{3}\]\t", out)
+    made = sorted(path.name for path in (tmp_path / "short").iterdir())
+    assert made == ["R.png", "forgetting.png", "growth.png", "routing.png"]
+    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in (tmp_path / "short").iterdir())
+
+
+def test_the_report_is_one_page_without_addresses(home: Path, tmp_path: Path) -> None:
+    page = tmp_path / "deep" / "short.html"
+    assert main(["experiment", "report", "short", "--out", str(page), "--home", str(home)]) == 0
+    text = page.read_text()
+    assert "A &lt;short&gt; study" in text and text.count("data:image/png;base64,") == 4
+    assert "http" not in re.sub(r"base64,[^\"]*", "", text) and "failed: bank lora" in text
+
+
+def test_list_shows_what_was_run(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["experiment", "list", "--json", "--home", str(home)]) == 0
+    told = {one["study"]: one for one in json.loads(capsys.readouterr().out)}
+    assert told["short"]["stages_done"] == 4 and told["smoke"]["stages_done"] == 0
+    assert main(["experiment", "list", "--home", str(home)]) == 0
+    assert capsys.readouterr().out.startswith("study\ttasks\tmethods\tstages done\tfile\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["run", "absent"], 2, "study 'absent' is unknown; known: short, smoke"),
+        (["run", "short", "budget.steps=0"], 2, "budget.steps = 0"),
+        (["run", "short", "budget.steps=9"], 2, "holds results with budget.steps = 2, this study has 9"),
+        (["compare", "absent"], 2, "run 'absent' is unknown; known studies: "),
+        (["compare", "short/absent"], 2, "run 'short/absent' is unknown; known studies: short"),
+        (["report", "absent"], 1, "no study was run here; 'lynx-cl experiment run' does it"),
+    ],
+)
+def test_mistakes_are_one_line(
+    home: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, message: str
+) -> None:
+    assert main(["experiment", *arguments, "--home", str(home)]) == code
+    _, error = capsys.readouterr()
+    assert message in error and error.count("\n") == 1
+
+
+def test_a_home_without_studies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["experiment", "compare", "--json", "--home", str(Home(tmp_path).path)]) == 0
+    assert json.loads(capsys.readouterr().out) == []

@@ -1,0 +1,93 @@
+"""Tables of a study out of its results: R, its measures, methods over cells, and what is missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lynx_cl.continual import measures
+from lynx_cl.continual.comparison import CellTable, MethodRow, area, intransigence, rows
+from lynx_cl.continual.results import StageResult
+from lynx_cl.continual.study import Cell
+
+ORDER = ("b", "a")
+R = [[0.75, 0.25, 0.0], [0.5, 1.0, 0.25], [0.25, 0.5, 1.0]]  # base, b, a
+
+
+def stage(number: int, scores: list[float], aware: list[float] | None = None, **more: Any) -> StageResult:
+    names = ["base", *ORDER]
+    return StageResult(
+        stage=number,
+        task=ORDER[number - 1] if number else None,
+        blind=dict(zip(names, scores, strict=True)),
+        aware=dict(zip(names, aware or scores, strict=True)),
+        **{"metrics": {}, **more},
+        examples={name: [1.0] * int(4 * s) + [0.0] * int(4 - 4 * s) for name, s in zip(names, scores, strict=True)},
+    )
+
+
+def made(label: str = "one", seed: int = 0, stages: int = 3, at_once: bool = False, **more: Any) -> CellTable:
+    told = [stage(i, row, growth_total=i / 10, training=5.0 * i, **more) for i, row in enumerate(R)]
+    if at_once:
+        told = [told[0], told[2]]
+    return CellTable("s", Cell(label, 1, ORDER, seed), False, False, at_once, tuple(told[:stages]), None)
+
+
+def test_r_and_its_measures() -> None:
+    cell = made()
+    assert cell.columns == ["base", "b", "a"] and cell.learned == [0, 1, 2] and cell.table().tolist() == R
+    facts = cell.facts()
+    assert list(facts) == [
+        *("study", "method", "order", "seed", "R", "acc", "bwt", "fwt", "forgetting", "mft", "mfn", "maa"),
+        *("growth_total", "growth_active"),
+    ]
+    assert facts["acc"] == pytest.approx((0.25 + 0.5 + 1.0) / 3)
+    assert facts["forgetting"] == pytest.approx((0.5 + 0.5) / 2) == pytest.approx(-facts["bwt"])
+    assert facts["fwt"] == pytest.approx(0.25) and facts["mft"] == 1.0 and facts["mfn"] == 0.75
+    assert facts["maa"] == pytest.approx((1.0 + 0.75) / 2) and facts["growth_total"] == 0.2
+
+
+def test_a_cell_that_is_not_whole_has_no_measure() -> None:
+    cell = made(stages=2)
+    assert not cell.whole and np.isnan(cell.table()[2]).all() and cell.facts()["acc"] is None
+    assert cell.facts()["R"][2] == [None, None, None] and cell.facts()["growth_total"] == 0.1
+    row = MethodRow("s", "one", (made(), cell))
+    assert row.status == "1 of 2" and row.mean("acc") == made().measures["acc"]
+
+
+def test_what_learns_at_once_is_learned_at_the_end() -> None:
+    cell = made("joint", at_once=True)
+    assert cell.whole and cell.learned == [0, 2, 2] and np.isnan(cell.table()[1]).all()
+    assert cell.measures["forgetting"] == pytest.approx(0.5)  # the base's own alone
+    one, joint = rows([made(), cell])
+    assert intransigence(one, [one, joint]) == measures.intransigence(np.array(R), [0, 1, 2], np.array(R[2]))
+    assert np.isnan(intransigence(one, [one]))
+
+
+def test_methods_over_seeds() -> None:
+    (row,) = rows([made(), made(seed=1)])
+    low, high = row.interval("acc")
+    assert low < row.mean("acc") < high and row.training == 15.0 and row.of_last("growth_total") == pytest.approx(0.2)
+    assert np.isnan(area(row)) and np.isnan(row.unreadable)
+    (curved,) = rows([made(curve=[(2, 0.25), (4, 0.75)])])
+    assert area(curved) == 0.5
+    told = {
+        "a": {"acc_iou50": 0.5, "parse_failure": 0.25},
+        "b": {"accuracy": 0.5, "parse_failure": 0.75},
+        "c": {"f": 1.0},
+    }
+    (drifted,) = rows([made(metrics=told)])
+    assert drifted.unreadable == 0.5
+
+
+def test_losses_by_their_cause() -> None:
+    told = [
+        stage(0, R[0]),
+        stage(1, R[1], [0.75, 1.0, 0.25]),
+        stage(2, R[2], [0.5, 1.0, 1.0]),
+    ]
+    row = MethodRow("s", "one", (CellTable("s", Cell("one", 1, ORDER, 0), True, False, False, tuple(told), None),))
+    bank, routing = row.losses()
+    assert bank == pytest.approx((0.25 + 0.0) / 2) and routing == pytest.approx((0.25 + 0.5) / 2)

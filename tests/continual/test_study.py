@@ -1,0 +1,143 @@
+"""A study's file: what it means, and one line for everything that can be wrong in it before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lynx_cl.continual.results import StudyFolder
+from lynx_cl.continual.study import Study, find_study, known_studies, read_study
+from lynx_cl.errors import UsageError
+from lynx_cl.home import Home
+
+GOOD: dict[str, Any] = {
+    "name": "mine",
+    "tasks": {"counting": None, "grounding": {"metric": "mean_iou"}},
+    "orders": [["counting", "grounding"], ["grounding", "counting"]],
+    "methods": {"lynx": None, "wide": {"method": "lora", "rank": 32}},
+    "seeds": [0, 1],
+    "budget": {"pictures": 8, "steps": 2},
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+def written(home: Home, **changes: Any) -> str:
+    folder = home.path / "experiments"
+    folder.mkdir(exist_ok=True)
+    told = {key: value for key, value in {**GOOD, **changes}.items() if value != "gone"}
+    (folder / "mine.yaml").write_text(yaml.safe_dump(told, sort_keys=False))
+    return str(folder / "mine.yaml")
+
+
+def test_a_study_is_read_by_path_and_by_name(home: Home) -> None:
+    path = written(home)
+    study = read_study(path, ["budget.steps=5", "methods.wide.rank=4", "seeds=[7]"], home)
+    assert study.budget.steps == 5 and study.methods["wide"]["rank"] == 4
+    assert [cell.key for cell in study.cells()] == [
+        "lynx/order-1-seed-7",
+        "wide/order-1-seed-7",
+        "lynx/order-2-seed-7",
+        "wide/order-2-seed-7",
+    ]
+    assert find_study("mine", home) == Path(path) and Path(path) in known_studies(home)
+    assert read_study("mine", [], home).budget.pictures == 8
+
+
+def test_the_order_of_the_tasks_is_the_default(home: Home) -> None:
+    study = read_study(written(home, orders="gone", seeds="gone"), [], home)
+    assert study.sequences() == (("counting", "grounding"),) and study.seeds == (0,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"metods": 1}, "key 'metods' is unknown; known: base, budget"),
+        ({"methods": {"lynks": None}}, "method 'lynks' is unknown; known: derpp, ewc"),
+        ({"methods": {"lora": {"rnk": 2}}}, "methods.lora: key 'rnk' is unknown; known: alpha"),
+        ({"methods": {"a/b": {"method": "lora"}}}, "label 'a/b': give letters"),
+        ({"methods": {}}, "methods = {}: dictionary should have at least 1 item"),
+        ({"tasks": {"countin": None}, "orders": []}, "task 'countin' is unknown; known: cells, counting"),
+        (
+            {"tasks": {"counting": {"metric": "acc_iou50"}}, "orders": []},
+            "tasks.counting.metric = 'acc_iou50': unknown",
+        ),
+        ({"tasks": {"cells": None}, "orders": []}, "tasks.cells: its card names no data source"),
+        ({"tasks": {"counting": {"data": "scen"}}, "orders": []}, "data source 'scen' is unknown; did you mean scenes"),
+        ({"orders": [["counting"]]}, "order 1 misses 'grounding'; name each task once"),
+        ({"orders": [["counting", "grounding", "counting"]]}, "order 1 repeats 'counting'"),
+        ({"orders": [["counting", "grounding", "cells"]]}, "order 1 names 'cells', which is no task of the study"),
+        ({"orders": [["counting", "grounding"]] * 2}, "order 2 is order 1 again"),
+        ({"budget": {"steps": 0}}, "budget.steps = 0: input should be greater than or equal to 1"),
+        ({"budget": {"pictures": 0}}, "budget.pictures = 0: input should be greater"),
+        ({"seeds": [1, 1]}, "seeds are 0 or more, each once"),
+        ({"seeds": []}, r"seeds = \[\]: "),
+        ({"name": "My study"}, "name = 'My study': string should match"),
+        ({"name": "gone"}, "key 'name' is missing"),
+        ({"executor": "cloud"}, "executor = 'cloud': input should be 'turn' or 'processes'"),
+    ],
+)
+def test_what_is_wrong_is_one_line(home: Home, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        read_study(written(home, **changes), [], home)
+    assert "\n" not in str(caught.value)
+
+
+def test_two_studies_of_one_name(home: Home) -> None:
+    path = Path(written(home))
+    other = path.with_name("other.yaml")
+    other.write_text(path.read_text())
+    with pytest.raises(UsageError, match=f"{path}: name = 'mine': is that of {other} already"):
+        read_study(str(path), [], home)
+    assert read_study(str(path), ["name=hers"], home).name == "hers"
+
+
+def test_a_study_that_is_nowhere(home: Home) -> None:
+    with pytest.raises(UsageError, match="study 'absent' is unknown; known: .*smoke"):
+        read_study("absent", [], home)
+    with pytest.raises(UsageError, match="no such file"):
+        read_study("absent.yaml", [], home)
+    with pytest.raises(UsageError, match="give it as key=value, for instance budget.steps=100"):
+        read_study(written(home), ["budget"], home)
+
+
+def study(**changes: Any) -> Study:
+    return Study(**{**GOOD, **changes})
+
+
+def test_a_folder_goes_on_with_its_own_study_alone(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "mine")
+    folder.open(study(), {"base nano": "1"})
+    first = folder.identity
+    folder.open(
+        study(methods={**GOOD["methods"], "ewc": {}}, seeds=[0, 1, 2], executor="processes"), {"base nano": "1"}
+    )
+    assert folder.identity == first and set(folder.study().methods) == {"lynx", "wide", "ewc"}
+    for changes, message in [
+        ({"budget": {"pictures": 8, "steps": 3}}, "holds results with budget.steps = 2, this study has 3"),
+        ({"base": "other"}, "base = nano, this study has other"),
+        ({"tasks": {"counting": None}, "orders": []}, "tasks"),
+        ({"methods": {"wide": {"method": "lora", "rank": 8}}}, "methods.wide"),
+        ({"orders": [["grounding", "counting"]]}, "order 1"),
+    ]:
+        with pytest.raises(UsageError, match=message) as caught:
+            folder.open(study(**changes), {"base nano": "1"})
+        assert "give it another name with name=NAME" in str(caught.value)
+
+
+def test_a_base_that_changed_is_another_study(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "mine")
+    folder.open(study(), {"base nano": "1", "data of counting": "2"})
+    with pytest.raises(UsageError, match="holds results with data of counting = 2, this study has 3"):
+        folder.open(study(), {"base nano": "1", "data of counting": "3"})
+
+
+def test_every_shipped_study_is_right(home: Home) -> None:
+    for path in known_studies(home):
+        assert read_study(str(path), [], home).cells()
