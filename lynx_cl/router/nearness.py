@@ -28,7 +28,7 @@ EXACT = 5_000  # prototypes up to which all are compared; of more, those in the 
 PROBED = 24
 COMPARED = 4096  # kept requests up to which all are compared; of more, those of the tasks of the nearest prototypes
 LOOKED_INTO = 8  # of these
-SCORED = 200  # tasks up to which all are scored; of more, those of the SHORTLIST nearest prototypes
+SCORED = 500  # tasks up to which all are scored; of more, those of the SHORTLIST nearest prototypes
 SHORTLIST = 64
 TOGETHER = 16  # rows in one search: FAISS takes another way through more, with other last bits
 
