@@ -16,7 +16,8 @@ from lynx_cl.base.nano.labels import OUTLINE, STRIPS, Codebook, PatchLabels, pat
 from lynx_cl.base.nano.model import GRID, HIDDEN
 from lynx_cl.base.nano.packing import IGNORE, pack_rows
 from lynx_cl.base.nano.questions import Question, drill, questions
-from lynx_cl.data.scenes import SIDE, Scene, make_scene
+from lynx_cl.data.scenes import SIDE, Scene, make_flock, make_scene, with_sign
+from lynx_cl.data.scenes.signs import LETTERS
 
 if TYPE_CHECKING:
     from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
@@ -34,8 +35,16 @@ LABEL_WEIGHTS = {
     "from_right": 0.2,
     "from_top": 0.2,
     "from_bottom": 0.2,
+    "same": 0.4,
+    "alike": 0.3,
+    "own": 0.3,
+    "word": 1.0,
+    **{f"letter_{i}": 0.4 for i in range(LETTERS)},
 }
 OUTLINE_WEIGHT, MARGINS_WEIGHT = 1.0, 6.0
+#: Labels whose share of right patches is reported.
+_REPORTED = {"category", "size", "row", "column", "neighbour", "count", "from_left", "from_bottom"}
+_REPORTED |= {"same", "alike", "own", "word"}
 _SHARPNESS = 10.0  # logits are this times the dot product with the codebook's rows
 
 
@@ -57,6 +66,12 @@ def normalise(pixels: np.ndarray) -> Tensor:
 def draw_scenes(split: str, first: int, count: int) -> list[Scene]:
     """Scenes `first` to `first + count` of a split, without any that came out empty."""
     return [make_scene(split, 0, first + i) for i in range(count)]
+
+
+def draw_wider_scenes(split: str, first: int, count: int) -> list[Scene]:
+    """As `draw_scenes`, but every other one holds few categories, and two of three have a sign where one fits."""
+    drawn = [(make_flock if (first + i) % 2 else make_scene)(split, 0, first + i) for i in range(count)]
+    return [with_sign(scene) if scene.index % 3 else scene for scene in drawn]
 
 
 def turn_ids(tokenizer: PreTrainedTokenizerFast, asked: Question) -> tuple[list[int], list[int]]:
@@ -101,10 +116,10 @@ def tower_loss(seen: Tensor, labels: PatchLabels, codebook: Codebook, outline: n
     """Loss of visual tokens (B, 36, hidden) against the dense labels, and the share of object patches right."""
     seen = seen.float()
     total = seen.new_zeros(())
-    for name, weight in LABEL_WEIGHTS.items():
-        logits = _SHARPNESS * seen @ codebook.tables[name].T
-        total = total + weight * F.cross_entropy(
-            logits.flatten(0, 1), getattr(labels, name).flatten(), ignore_index=IGNORE
+    for name, table in codebook.tables.items():
+        logits = _SHARPNESS * seen @ table.T
+        total = total + LABEL_WEIGHTS[name] * F.cross_entropy(
+            logits.flatten(0, 1), labels.of(name).flatten(), ignore_index=IGNORE
         )
     thing = labels.size >= 0
     drawn, margins = outline(seen[thing]).split((OUTLINE * OUTLINE, 4 * STRIPS), -1)
@@ -114,9 +129,9 @@ def tower_loss(seen: Tensor, labels: PatchLabels, codebook: Codebook, outline: n
     total = total + 1.0 - F.cosine_similarity(seen[..., 1:], ideal[..., 1:], dim=-1).mean()
     with torch.no_grad():
         right = {}
-        for name in ("category", "size", "row", "column", "neighbour", "count", "from_left", "from_bottom"):
-            index = getattr(labels, name)
-            keep = thing & (index >= 0)
+        for name in _REPORTED & codebook.tables.keys():
+            index = labels.of(name)
+            keep = (index >= 0) & (thing if name != "word" else labels.word >= 0)
             right[name] = ((seen @ codebook.tables[name].T).argmax(-1) == index)[keep].float().mean().item()
         right["outline"] = ((drawn > 0) == (labels.outline[thing] > 0.5)).float().mean().item()
         sizes = (margins.sigmoid() - labels.margins[thing]).unflatten(-1, (4, STRIPS)).sum(-1)
