@@ -18,7 +18,8 @@ from lynx_cl.base.nano.model import GRID
 from lynx_cl.base.nano.questions import MARGIN, nearest, rank
 from lynx_cl.data.scenes.categories import COCO
 from lynx_cl.data.scenes.draw import GROUNDS
-from lynx_cl.data.scenes.scene import COLUMNS, ROWS, SIDE, SIZES, Scene, SceneObject
+from lynx_cl.data.scenes.places import COLUMNS, ROWS, SIDE
+from lynx_cl.data.scenes.scene import SIZES, Scene, SceneObject
 from lynx_cl.data.scenes.signs import LETTERS, TEXTS, Sign
 
 CELL = SIDE // GRID  # pixels
@@ -156,9 +157,7 @@ class Codebook:
     A patch that shows a small dog at the top left should lie near dog + small + top + left.
     """
 
-    def __init__(
-        self, words: Tensor, token_ids: dict[str, list[int]], seed: int = 1, wider: bool = False
-    ) -> None:
+    def __init__(self, words: Tensor, token_ids: dict[str, list[int]], seed: int = 1, wider: bool = False) -> None:
         """`words`: the word embeddings (vocabulary, hidden), `token_ids`: ids of ' dog', ' traffic light', ...
 
         `wider` adds the labels of WIDER, and signs to the categories."""

@@ -1,13 +1,15 @@
-"""How nano is made: six stages, each resumable, all of it repeatable by `lynx-cl base pretrain nano`.
+"""How nano is made: seven stages, each resumable, all of it repeatable by `lynx-cl base pretrain nano`.
 
 1. tower: the vision tower and projector learn dense labels, in the space of the word embeddings.
 2. decoder: the decoder learns to answer from ideal patches (sums of the words that belong there); needs no picture.
 3. joint: tower, projector and decoder together, on pictures, many questions each.
 4. sparse: every other feed-forward network is copied into four experts, and training goes on.
 5. signs: the tower and projector alone, on more labels: what signs say, and how many things are of one kind.
-6. wider: all together again, on more kinds of questions.
+6. lookups: the decoder alone, from ideal patches again, on more kinds of questions; needs no picture.
+7. wider: all together again, on these questions.
 
-Stage 5 goes on from what a finished base holds, weights in bfloat16, so that it can start from one as well.
+Stages 5 and 6 go on from the weights of stage 4 in bfloat16, as a finished base holds them, so that they can start from
+one.
 
 Matrices are trained with Muon (Jordan et al. 2024), the rest with AdamW. A stage is a pure function of its seed and the
 weights it starts from; data come from the `pretrain` split of scenes only.
@@ -30,7 +32,7 @@ from torch import Tensor, nn
 
 from lynx_cl.base.kernels import use_cpu_kernels
 from lynx_cl.base.nano import model as architecture
-from lynx_cl.base.nano import stages, tokenizer
+from lynx_cl.base.nano import questions, stages, tokenizer, wider_questions
 from lynx_cl.base.nano.labels import Codebook, patch_labels
 from lynx_cl.errors import LynxError, UsageError
 
@@ -52,6 +54,7 @@ class Stage:
     floor: float = 0.1
     warmup: int = 100
     first_scene: int = 0
+    flocks: float = 0.0  # share of scenes with several things of few categories
 
 
 RECIPE = (
@@ -59,10 +62,22 @@ RECIPE = (
     Stage("decoder", steps=1500, pictures=16, turns=8, rate=1e-3, floor=0.5, first_scene=10_000_000),
     Stage("joint", steps=1000, pictures=16, turns=9, rate=1e-3, tower_rate=0.3, floor=0.6, first_scene=20_000_000),
     Stage("sparse", steps=900, pictures=16, turns=9, rate=6e-4, tower_rate=0.3, floor=0.03, first_scene=30_000_000),
-    Stage("signs", steps=2500, pictures=32, turns=0, rate=8e-4, floor=0.1, first_scene=40_000_000),
-    Stage("wider", steps=1800, pictures=16, turns=10, rate=6e-4, tower_rate=0.3, floor=0.03, first_scene=50_000_000),
+    Stage("signs", steps=2600, pictures=16, turns=0, rate=8e-4, first_scene=40_000_000, flocks=0.5),
+    Stage("lookups", steps=1000, pictures=16, turns=10, rate=6e-4, floor=0.5, first_scene=50_000_000, flocks=0.4),
+    Stage(
+        "wider",
+        steps=1800,
+        pictures=16,
+        turns=10,
+        rate=6e-4,
+        tower_rate=0.3,
+        floor=0.03,
+        first_scene=60_000_000,
+        flocks=0.4,
+    ),
 )
-FIRST = ("tower", "decoder", "joint", "sparse")  # what a finished base of four stages has behind it
+FIRST = ("tower", "decoder", "joint", "sparse")  # what a base without signs has behind it
+ON_IDEAL = ("decoder", "lookups")
 ON_TOWER = ("tower", "signs")
 WORD_RATE = 0.1  # of the decoder's rate: words must stay near the patches that were aligned with them
 
@@ -103,7 +118,7 @@ def trained_parts(nano: Nano, stage: str) -> tuple[list[nn.Parameter], list[nn.P
     language = list(nano.model.model.language_model.parameters())
     if stage in ON_TOWER:
         return seeing, []
-    if stage == "decoder":  # word embeddings stand still, since the ideal patches are made of them
+    if stage in ON_IDEAL:  # word embeddings stand still, since the ideal patches are made of them
         words = nano.model.get_input_embeddings().weight
         return [], [p for p in language if p is not words]
     return seeing, language
@@ -139,23 +154,25 @@ def stage_loss(nano: Nano, stage: Stage, step: int) -> tuple[Tensor, dict[str, f
     """The loss of one step on freshly drawn scenes, and its shares of right answers by kind."""
     import numpy as np
 
-    draw = stages.draw_scenes if stage.name in FIRST else stages.draw_wider_scenes
-    scenes = draw("pretrain", stage.first_scene + step * stage.pictures, stage.pictures)
+    place = ("pretrain", stage.first_scene + step * stage.pictures, stage.pictures)
+    scenes = stages.draw_scenes(*place) if stage.name in FIRST else stages.draw_wider_scenes(*place, stage.flocks)
     rng = random.Random(f"{stage.name}/{step}")
     if stage.name in ON_TOWER:
         pixels = stages.normalise(np.stack([scene.pixels() for scene in scenes]))
         with torch.autocast("cpu", torch.bfloat16):
             seen = stages.visual_tokens(nano.model, pixels)
         return stages.tower_loss(seen, patch_labels(scenes), nano.codebook, nano.outline)
-    rows = stages.make_rows(nano.tokenizer, scenes, stage.turns, rng, with_pixels=stage.name != "decoder")
-    if stage.name == "decoder":
+    asking = questions if stage.name in FIRST else wider_questions
+    ideally = stage.name in ON_IDEAL
+    rows = stages.make_rows(nano.tokenizer, scenes, stage.turns, rng, not ideally, asking.questions)
+    if ideally:
         ideal = nano.codebook.ideal(rows.labels)
         noise = torch.randn(ideal.shape, generator=torch.Generator().manual_seed(step))
         seen = ideal + 0.04 * noise
         seen[..., 0] -= 0.6
         with torch.autocast("cpu", torch.bfloat16):
-            loss, right, _ = stages.decoder_loss(nano.model, seen, rows)
-        return loss, {kind: hits / count for kind, (hits, count) in right.items()}
+            loss, right, balance = stages.decoder_loss(nano.model, seen, rows)
+        return loss + 0.01 * balance, {kind: hits / count for kind, (hits, count) in right.items()}
     assert rows.pixels is not None
     with torch.autocast("cpu", torch.bfloat16):
         seen = stages.visual_tokens(nano.model, rows.pixels)
@@ -255,25 +272,26 @@ def prepare(nano: Nano, stage: str, folder: Path) -> None:
     elif stage == "sparse":
         load_weights(nano, "joint", folder)
         nano.make_sparse()
-    elif stage == "signs":
+    elif stage in ("signs", "lookups"):
         nano.make_sparse()
         load_weights(nano, "sparse", folder, ("model.",))
         nano.model.to(torch.bfloat16).float()
     elif stage == "wider":
         nano.make_sparse()
-        load_weights(nano, "signs", folder)
+        load_weights(nano, "signs", folder, seeing)
+        load_weights(nano, "lookups", folder, ("model.model.language_model",))
 
 
 def adopt(base: Path, folder: Path) -> None:
     """Takes a finished base's weights, tokenizer and log in place of the first four stages.
 
-    Raises UsageError where the folder is not one of a nano with experts.
+    Raises UsageError where the folder is not that of a finished nano.
     """
     from safetensors.torch import save_file
     from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
     if not (base / "pretraining.jsonl").exists():
-        raise UsageError(f"{base}: no pretraining.jsonl in it; give the folder of a finished nano")
+        raise UsageError(f"--from {base}: no pretraining.jsonl in it; give the folder of a finished nano")
     folder.mkdir(parents=True, exist_ok=True)
     PreTrainedTokenizerFast.from_pretrained(base).save_pretrained(folder / "tokenizer")
     model = LlavaForConditionalGeneration.from_pretrained(base, dtype=torch.float32)
@@ -284,22 +302,30 @@ def adopt(base: Path, folder: Path) -> None:
 
 
 def recipe(steps_scale: float = 1.0) -> Iterator[Stage]:
-    """The four stages; `steps_scale` shortens them all (for a trial)."""
+    """The stages; `steps_scale` shortens them all (for a trial)."""
     for stage in RECIPE:
         yield replace(stage, steps=max(1, round(stage.steps * steps_scale)))
 
 
 def pretrain(
-    folder: Path, log: Log, steps_scale: float = 1.0, only: str | None = None, minutes: float | None = None
+    folder: Path,
+    log: Log,
+    steps_scale: float = 1.0,
+    only: str | None = None,
+    minutes: float | None = None,
+    start: Path | None = None,
 ) -> Path | None:
     """Runs the stages in order, each from its checkpoint, or `only` one of them.
 
-    Returns the folder of the finished base, None where the last stage was not among them.
+    `start` is the folder of a finished base that stands for the first four. Returns the folder of the finished base,
+    None where the last stage was not among them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recipe.json").write_text(json.dumps([asdict(stage) for stage in recipe(steps_scale)], indent=1) + "\n")
+    if start is not None and not (folder / f"{FIRST[-1]}.safetensors").exists():
+        adopt(start, folder)
     for stage in recipe(steps_scale):
-        if only is not None and stage.name != only:
+        if (only is not None and stage.name != only) or (start is not None and stage.name in FIRST):
             continue
         nano = Nano(folder, wider=stage.name not in FIRST)
         prepare(nano, stage.name, folder)

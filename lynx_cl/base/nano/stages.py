@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from lynx_cl.base.nano.labels import OUTLINE, STRIPS, Codebook, PatchLabels, patch_labels
 from lynx_cl.base.nano.model import GRID, HIDDEN
 from lynx_cl.base.nano.packing import IGNORE, pack_rows
-from lynx_cl.base.nano.questions import Question, drill, questions
+from lynx_cl.base.nano.questions import Question, drill
 from lynx_cl.data.scenes import SIDE, Scene, make_flock, make_scene, with_sign
 from lynx_cl.data.scenes.signs import LETTERS
 
@@ -68,9 +68,12 @@ def draw_scenes(split: str, first: int, count: int) -> list[Scene]:
     return [make_scene(split, 0, first + i) for i in range(count)]
 
 
-def draw_wider_scenes(split: str, first: int, count: int) -> list[Scene]:
-    """As `draw_scenes`, but every other one holds few categories, and two of three have a sign where one fits."""
-    drawn = [(make_flock if (first + i) % 2 else make_scene)(split, 0, first + i) for i in range(count)]
+def draw_wider_scenes(split: str, first: int, count: int, flocks: float) -> list[Scene]:
+    """As `draw_scenes`, but a share `flocks` holds few categories, and two of three have a sign where one fits."""
+    numbers = range(first, first + count)
+    drawn = [
+        make_flock(split, 0, i) if int((i + 1) * flocks) > int(i * flocks) else make_scene(split, 0, i) for i in numbers
+    ]
     return [with_sign(scene) if scene.index % 3 else scene for scene in drawn]
 
 
@@ -90,8 +93,9 @@ def make_rows(
     turns: int,
     rng: random.Random,
     with_pixels: bool,
+    questions: Callable[[Scene, int, random.Random], list[Question]],
 ) -> Rows:
-    """`turns` questions about each scene, packed; one in twelve is a number drill."""
+    """`turns` of the `questions` about each scene, packed; one in fourteen is a number drill."""
     bos, image = tokenizer.bos_token_id, tokenizer.convert_tokens_to_ids("<image>")
     prefix = [bos] + [image] * (GRID * GRID)
     asked = []

@@ -14,14 +14,12 @@ from PIL import Image
 
 from lynx_cl.data.scenes.categories import BY_NAME, COCO
 from lynx_cl.data.scenes.draw import GROUNDS, paint_ground, solid, sprite
+from lynx_cl.data.scenes.places import SIDE, place_margin, place_of
 from lynx_cl.data.scenes.signs import Sign, place_sign, plate_pixels
 from lynx_cl.errors import UsageError
 
-SIDE = 96  # pixels
 #: Longer side of an object in pixels, by size word; the gaps between the ranges keep the words unambiguous.
 SIZES: dict[str, tuple[int, int]] = {"small": (17, 22), "medium": (28, 35), "large": (44, 54)}
-ROWS = ("top", "middle", "bottom")
-COLUMNS = ("left", "center", "right")
 #: First index of each split's range. A range holds 2**32 scenes for each seed, so splits never meet.
 SPLITS = {"pretrain": 0, "train": 1 << 32, "calibration": 2 << 32, "test": 3 << 32}
 _SIGN, _FLOCK = 1, 2  # draws of a sign, and of few categories, stay apart from those of a scene
@@ -56,21 +54,21 @@ class SceneObject:
 
     @property
     def row(self) -> str:
-        return ROWS[min(2, int(self.center[1] * 3 / SIDE))]
+        return self.place.split()[0]
 
     @property
     def column(self) -> str:
-        return COLUMNS[min(2, int(self.center[0] * 3 / SIDE))]
+        return self.place.split()[1]
 
     @property
     def place(self) -> str:
         """Which of the nine parts of the picture holds the centre: 'top left', 'middle center', ..."""
-        return f"{self.row} {self.column}"
+        return place_of(self.center)
 
     @property
     def place_margin(self) -> float:
         """Distance in pixels from the centre to the nearest border between two parts."""
-        return min(abs(v - line) for v in self.center for line in (SIDE / 3, 2 * SIDE / 3))
+        return place_margin(self.center)
 
 
 @dataclass(frozen=True)

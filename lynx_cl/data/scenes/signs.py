@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from lynx_cl.data.scenes.places import place_margin, place_of
+
 #: What a sign can say besides a number: short words that name no category of the scenes.
 WORDS: tuple[str, ...] = tuple(
     (
@@ -60,6 +62,16 @@ class Sign:
         x0, y0, x1, y1 = self.box
         return (x0 + x1) / 2, (y0 + y1) / 2
 
+    @property
+    def place(self) -> str:
+        """Which of the nine parts of the picture holds the centre."""
+        return place_of(self.center)
+
+    @property
+    def place_margin(self) -> float:
+        """Distance in pixels from the centre to the nearest border between two parts."""
+        return place_margin(self.center)
+
 
 @functools.cache
 def _font(height: int) -> ImageFont.FreeTypeFont:
@@ -81,9 +93,7 @@ def plate_pixels(text: str, height: int, plate: int) -> np.ndarray:
     return np.asarray(image, dtype=np.float32)
 
 
-def place_sign(
-    rng: np.random.Generator, boxes: Sequence[tuple[float, float, float, float]], side: int
-) -> Sign | None:
+def place_sign(rng: np.random.Generator, boxes: Sequence[tuple[float, float, float, float]], side: int) -> Sign | None:
     """A random sign that touches none of the boxes (pixels) of a picture of `side` pixels; None where none fits."""
     texts = NUMBERS if rng.random() < _NUMBER else WORDS
     text = texts[int(rng.integers(len(texts)))]
