@@ -20,7 +20,7 @@ from lynx_cl.data.scenes.categories import COCO
 from lynx_cl.data.scenes.draw import GROUNDS
 from lynx_cl.data.scenes.places import COLUMNS, ROWS, SIDE
 from lynx_cl.data.scenes.scene import SIZES, Scene, SceneObject
-from lynx_cl.data.scenes.signs import LETTERS, TEXTS, Sign
+from lynx_cl.data.scenes.signs import LETTERS, TEXTS
 
 CELL = SIDE // GRID  # pixels
 OUTLINE = 12  # cells a side of the outline
@@ -59,6 +59,7 @@ class PatchLabels:
     own: Tensor  # (B, 36) rank of the object among those of its category, from the left
     word: Tensor  # (B, 36) what the patch's sign says, index into TEXTS; no object owns such a patch
     letters: Tensor  # (B, 36, 5) its letters, index into ALPHABET; len(ALPHABET) after the last one
+    glyphs: Tensor  # (B, 36, 36) share of a letter of ALPHABET that lies in the patch itself
 
     def of(self, name: str) -> Tensor:
         """The label that a table of the codebook is named after, (B, 36)."""
@@ -73,6 +74,7 @@ def patch_labels(scenes: Sequence[Scene]) -> PatchLabels:
         name: np.full((len(scenes), patches), -100, dtype=np.int64) for name in PatchLabels.__annotations__
     }
     letters = np.full((len(scenes), patches, LETTERS), -100, dtype=np.int64)
+    glyphs = np.zeros((len(scenes), patches, len(ALPHABET)), dtype=np.float32)
     outlines = np.zeros((len(scenes), patches, OUTLINE * OUTLINE), dtype=np.float32)
     margins = np.zeros((len(scenes), patches, 4 * STRIPS), dtype=np.float32)
     for b, scene in enumerate(scenes):
@@ -109,7 +111,7 @@ def patch_labels(scenes: Sequence[Scene]) -> PatchLabels:
             if turn is not None:
                 fields["own"][b, mine] = turn
         if scene.sign is not None:
-            mine = _shown(scene.sign) > np.maximum(shown.max(1), COVERED_BY_SIGN - 1)
+            mine = _shown(scene.sign.box) > np.maximum(shown.max(1), COVERED_BY_SIGN - 1)
             for name in PatchLabels.__annotations__:
                 if name not in ("count", "ground"):
                     fields[name][b, mine] = -100
@@ -120,7 +122,11 @@ def patch_labels(scenes: Sequence[Scene]) -> PatchLabels:
             letters[b, mine] = [ALPHABET.index(c) for c in scene.sign.text] + [len(ALPHABET)] * (
                 LETTERS - len(scene.sign.text)
             )
-    fields |= {"outline": outlines, "margins": margins, "letters": letters}
+            for letter, box in scene.sign.letters():
+                share = _shown(box) / ((box[2] - box[0]) * (box[3] - box[1]))
+                column = ALPHABET.index(letter)
+                glyphs[b, :, column] = np.maximum(glyphs[b, :, column], share)
+    fields |= {"outline": outlines, "margins": margins, "letters": letters, "glyphs": glyphs}
     return PatchLabels(**{k: torch.from_numpy(v) for k, v in fields.items()})
 
 
@@ -134,9 +140,9 @@ def own_rank(thing: SceneObject, twins: Sequence[SceneObject]) -> int | None:
     return sum(place < thing.center[0] for place in others)
 
 
-def _shown(sign: Sign) -> np.ndarray:
-    """Pixels of each patch that a sign covers: (36,)."""
-    x0, y0, x1, y1 = sign.box
+def _shown(box: tuple[float, float, float, float]) -> np.ndarray:
+    """Pixels of each patch that a box covers: (36,)."""
+    x0, y0, x1, y1 = box
     starts = np.arange(GRID) * CELL
     across = np.clip(np.minimum(x1, starts + CELL) - np.maximum(x0, starts), 0, None)
     down = np.clip(np.minimum(y1, starts + CELL) - np.maximum(y0, starts), 0, None)

@@ -62,7 +62,7 @@ RECIPE = (
     Stage("decoder", steps=1500, pictures=16, turns=8, rate=1e-3, floor=0.5, first_scene=10_000_000),
     Stage("joint", steps=1000, pictures=16, turns=9, rate=1e-3, tower_rate=0.3, floor=0.6, first_scene=20_000_000),
     Stage("sparse", steps=900, pictures=16, turns=9, rate=6e-4, tower_rate=0.3, floor=0.03, first_scene=30_000_000),
-    Stage("signs", steps=2600, pictures=16, turns=0, rate=8e-4, first_scene=40_000_000, flocks=0.5),
+    Stage("signs", steps=2200, pictures=16, turns=0, rate=8e-4, first_scene=40_000_000, flocks=0.5),
     Stage("lookups", steps=1000, pictures=16, turns=10, rate=6e-4, floor=0.5, first_scene=50_000_000, flocks=0.4),
     Stage(
         "wider",
@@ -92,7 +92,7 @@ class Nano(nn.Module):
         super().__init__()
         self.tokenizer = tokenizer.load_or_train(folder / "tokenizer")
         self.model: Any = architecture.build(self.tokenizer, seed)
-        self.outline = stages.outline_head()
+        self.outline = stages.outline_head(wider)
         names = Codebook.vocabulary()
         ids = {name: self.tokenizer.encode(f" {name}", add_special_tokens=False) for name in names}
         self.codebook = Codebook(self.words, ids, wider=wider)

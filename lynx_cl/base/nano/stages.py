@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lynx_cl.base.nano.labels import OUTLINE, STRIPS, Codebook, PatchLabels, patch_labels
+from lynx_cl.base.nano.labels import ALPHABET, OUTLINE, STRIPS, Codebook, PatchLabels, patch_labels
 from lynx_cl.base.nano.model import GRID, HIDDEN
 from lynx_cl.base.nano.packing import IGNORE, pack_rows
 from lynx_cl.base.nano.questions import Question, drill
@@ -41,10 +41,11 @@ LABEL_WEIGHTS = {
     "word": 1.0,
     **{f"letter_{i}": 0.4 for i in range(LETTERS)},
 }
-OUTLINE_WEIGHT, MARGINS_WEIGHT = 1.0, 6.0
+OUTLINE_WEIGHT, MARGINS_WEIGHT, GLYPHS_WEIGHT = 1.0, 6.0, 20.0
 #: Labels whose share of right patches is reported.
 _REPORTED = {"category", "size", "row", "column", "neighbour", "count", "from_left", "from_bottom"}
-_REPORTED |= {"same", "alike", "own", "word"}
+_ON_SIGNS = {"word", "letter_0", "letter_1"}
+_REPORTED |= {"same", "alike", "own"} | _ON_SIGNS
 _SHARPNESS = 10.0  # logits are this times the dot product with the codebook's rows
 
 
@@ -69,12 +70,12 @@ def draw_scenes(split: str, first: int, count: int) -> list[Scene]:
 
 
 def draw_wider_scenes(split: str, first: int, count: int, flocks: float) -> list[Scene]:
-    """As `draw_scenes`, but a share `flocks` holds few categories, and two of three have a sign where one fits."""
+    """As `draw_scenes`, but a share `flocks` holds few categories, and three of four have a sign where one fits."""
     numbers = range(first, first + count)
     drawn = [
         make_flock(split, 0, i) if int((i + 1) * flocks) > int(i * flocks) else make_scene(split, 0, i) for i in numbers
     ]
-    return [with_sign(scene) if scene.index % 3 else scene for scene in drawn]
+    return [with_sign(scene) if scene.index % 4 else scene for scene in drawn]
 
 
 def turn_ids(tokenizer: PreTrainedTokenizerFast, asked: Question) -> tuple[list[int], list[int]]:
@@ -126,16 +127,20 @@ def tower_loss(seen: Tensor, labels: PatchLabels, codebook: Codebook, outline: n
             logits.flatten(0, 1), labels.of(name).flatten(), ignore_index=IGNORE
         )
     thing = labels.size >= 0
-    drawn, margins = outline(seen[thing]).split((OUTLINE * OUTLINE, 4 * STRIPS), -1)
+    drawn, margins, _ = outline(seen[thing]).tensor_split((OUTLINE * OUTLINE, OUTLINE * OUTLINE + 4 * STRIPS), -1)
     total = total + OUTLINE_WEIGHT * F.binary_cross_entropy_with_logits(drawn, labels.outline[thing])
     total = total + MARGINS_WEIGHT * F.binary_cross_entropy_with_logits(margins, labels.margins[thing])
+    sign = labels.word >= 0
+    if sign.any():
+        glyphs = outline(seen[sign])[:, OUTLINE * OUTLINE + 4 * STRIPS :]
+        total = total + GLYPHS_WEIGHT * F.binary_cross_entropy_with_logits(glyphs, labels.glyphs[sign])
     ideal = codebook.ideal(labels)
     total = total + 1.0 - F.cosine_similarity(seen[..., 1:], ideal[..., 1:], dim=-1).mean()
     with torch.no_grad():
         right = {}
         for name in _REPORTED & codebook.tables.keys():
             index = labels.of(name)
-            keep = (index >= 0) & (thing if name != "word" else labels.word >= 0)
+            keep = (index >= 0) & (sign if name in _ON_SIGNS else thing)
             right[name] = ((seen @ codebook.tables[name].T).argmax(-1) == index)[keep].float().mean().item()
         right["outline"] = ((drawn > 0) == (labels.outline[thing] > 0.5)).float().mean().item()
         sizes = (margins.sigmoid() - labels.margins[thing]).unflatten(-1, (4, STRIPS)).sum(-1)
@@ -191,6 +196,6 @@ def decoder_loss(
     return loss, right, balance
 
 
-def outline_head() -> nn.Linear:
-    """Reads the outline and the margins off a visual token; used in pretraining only."""
-    return nn.Linear(HIDDEN, OUTLINE * OUTLINE + 4 * STRIPS)
+def outline_head(wider: bool) -> nn.Linear:
+    """Reads the outline and the margins off a visual token, and `wider` the letters; used in pretraining only."""
+    return nn.Linear(HIDDEN, OUTLINE * OUTLINE + 4 * STRIPS + (len(ALPHABET) if wider else 0))

@@ -106,7 +106,7 @@ class Scene:
             window *= 1.0 - alpha
             window += colour
         if self.sign is not None:
-            plate = plate_pixels(self.sign.text, self.sign.height, self.sign.plate)
+            plate = plate_pixels(self.sign.text, self.sign.plate)
             canvas[self.sign.top :, self.sign.left :][: plate.shape[0], : plate.shape[1]] = plate
         return np.clip(canvas + 0.5, 0, 255).astype(np.uint8)
 

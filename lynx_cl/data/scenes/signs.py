@@ -26,14 +26,9 @@ WORDS: tuple[str, ...] = tuple(
 NUMBERS: tuple[str, ...] = tuple(str(number) for number in range(100))
 TEXTS = WORDS + NUMBERS
 LETTERS = 5  # most of them on one sign
-#: Plate and letters, RGB.
-PLATES: tuple[tuple[tuple[int, int, int], tuple[int, int, int]], ...] = (
-    ((255, 255, 255), (20, 20, 20)),
-    ((255, 214, 60), (20, 20, 20)),
-    ((25, 70, 150), (255, 255, 255)),
-    ((20, 105, 60), (255, 255, 255)),
-)
-HEIGHTS = (12, 14)  # pixels: the font sizes
+PLATES: tuple[tuple[int, int, int], ...] = ((255, 255, 255), (255, 220, 80), (185, 220, 255), (195, 240, 190))  # RGB
+INK = (15, 15, 15)  # RGB
+HEIGHT = 13  # pixels: the font size
 _EDGE = 3  # pixels of plate around the letters
 _GAP = 1.0  # pixels at least between a sign and the box of an object
 _NUMBER = 0.5  # how many signs show a number
@@ -42,18 +37,17 @@ _TRIES = 60
 
 @dataclass(frozen=True)
 class Sign:
-    """A plate with its text, in lower case. `left` and `top` are pixels; `height` is the font size in pixels."""
+    """A plate with its text, in lower case. `left` and `top` are pixels, `plate` is an index into PLATES."""
 
     text: str
     left: int
     top: int
-    height: int
     plate: int
 
     @property
     def box(self) -> tuple[float, float, float, float]:
         """The plate: (x0, y0, x1, y1) in pixels, x1 and y1 exclusive."""
-        rows, columns = plate_pixels(self.text, self.height, self.plate).shape[:2]
+        rows, columns = plate_pixels(self.text, self.plate).shape[:2]
         return float(self.left), float(self.top), float(self.left + columns), float(self.top + rows)
 
     @property
@@ -72,24 +66,29 @@ class Sign:
         """Distance in pixels from the centre to the nearest border between two parts."""
         return place_margin(self.center)
 
+    def letters(self) -> list[tuple[str, tuple[float, float, float, float]]]:
+        """Each letter with the part of the plate that it takes up, (x0, y0, x1, y1) in pixels."""
+        ends = [_font().getlength(self.text[:count].upper()) for count in range(len(self.text) + 1)]
+        start, y0, y1 = self.left + _EDGE, self.box[1] + _EDGE, self.box[3] - _EDGE
+        return [(c, (start + ends[i], y0, start + ends[i + 1], y1)) for i, c in enumerate(self.text)]
+
 
 @functools.cache
-def _font(height: int) -> ImageFont.FreeTypeFont:
+def _font() -> ImageFont.FreeTypeFont:
     import matplotlib
 
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"), height)
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"), HEIGHT)
 
 
 @functools.cache
-def plate_pixels(text: str, height: int, plate: int) -> np.ndarray:
+def plate_pixels(text: str, plate: int) -> np.ndarray:
     """A sign as it is pasted: float32 (rows, columns, 3) in 0..255."""
-    ground, ink = PLATES[plate]
-    x0, y0, x1, y1 = _font(height).getbbox(text.upper())
+    x0, y0, x1, y1 = _font().getbbox(text.upper())
     size = (int(np.ceil(x1 - x0)) + 2 * _EDGE, int(np.ceil(y1 - y0)) + 2 * _EDGE)
-    image = Image.new("RGB", size, ground)
+    image = Image.new("RGB", size, PLATES[plate])
     drawing = ImageDraw.Draw(image)
-    drawing.rectangle((0, 0, size[0] - 1, size[1] - 1), outline=ink)
-    drawing.text((_EDGE - x0, _EDGE - y0), text.upper(), font=_font(height), fill=ink)
+    drawing.rectangle((0, 0, size[0] - 1, size[1] - 1), outline=INK)
+    drawing.text((_EDGE - x0, _EDGE - y0), text.upper(), font=_font(), fill=INK)
     return np.asarray(image, dtype=np.float32)
 
 
@@ -97,10 +96,10 @@ def place_sign(rng: np.random.Generator, boxes: Sequence[tuple[float, float, flo
     """A random sign that touches none of the boxes (pixels) of a picture of `side` pixels; None where none fits."""
     texts = NUMBERS if rng.random() < _NUMBER else WORDS
     text = texts[int(rng.integers(len(texts)))]
-    height, plate = int(rng.choice(HEIGHTS)), int(rng.integers(len(PLATES)))
-    rows, columns = plate_pixels(text, height, plate).shape[:2]
+    plate = int(rng.integers(len(PLATES)))
+    rows, columns = plate_pixels(text, plate).shape[:2]
     for _ in range(_TRIES):
-        sign = Sign(text, int(rng.integers(side - columns + 1)), int(rng.integers(side - rows + 1)), height, plate)
+        sign = Sign(text, int(rng.integers(side - columns + 1)), int(rng.integers(side - rows + 1)), plate)
         x0, y0, x1, y1 = sign.box
         if all(x0 >= b[2] + _GAP or x1 + _GAP <= b[0] or y0 >= b[3] + _GAP or y1 + _GAP <= b[1] for b in boxes):
             return sign
