@@ -46,9 +46,10 @@ class Asking:
         return self.wanted.card.classes.get(label, label.replace("_", " ").lower())
 
     def things(self, picture: Picture) -> list[Target]:
-        """The targets of the card's classes (empty: of any), from left to right by centre."""
+        """The targets of the card's classes (empty: of any), from left to right by centre, then from the top."""
         classes = self.wanted.card.classes
-        return sorted((t for t in picture.targets if not classes or t.label in classes), key=lambda t: center(t))
+        fit = (target for target in picture.targets if not classes or target.label in classes)
+        return sorted(fit, key=lambda target: tuple(round(value, 6) for value in center(target)))
 
 
 Queries = Callable[[Picture, Asking], list[Query]]

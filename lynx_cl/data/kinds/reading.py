@@ -12,6 +12,4 @@ def queries(picture: Picture, asking: Asking) -> list[Query]:
     return [Query({}, picture.text, (), "number" if picture.text.isdecimal() else "word")]
 
 
-KIND = register(
-    TaskKind("reading", metrics=("accuracy", "character_error_rate"), queries=queries, places=(), signs=True)
-)
+KIND = register(TaskKind("reading", metrics=("accuracy",), queries=queries, places=(), signs=True))
