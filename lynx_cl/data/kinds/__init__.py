@@ -35,7 +35,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Asking:
-    """What a question is made with: the wishes of the user, the labels that occur in the set, and a source of chance."""
+    """What a question is made with: what the user wants, the labels that occur in the set, a source of chance."""
 
     wanted: Wanted
     labels: Sequence[str]
