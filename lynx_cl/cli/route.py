@@ -92,9 +92,9 @@ def _route(
         print_facts(facts)
     else:
         why = _why(router, decision)
-        facts["similarity"] = f"{decision.similarity:.3f}, {abs(why['distance']):.3f} " + (
-            f"{'above' if why['distance'] >= 0 else 'below'} the bound of {decision.bound:.3f}"
-        )
+        if decision.distance is not None and decision.bound is not None:
+            beyond = "above" if decision.abstained else "within"
+            facts["distance"] = f"{decision.distance:.3f}, {beyond} the bound of {decision.bound:.3f}"
         facts["set"] = ", ".join(decision.candidates) or "empty"
         facts["who answers"] = why["policy"]
         facts["the set misses the right bank"] = router.promise.text()
@@ -117,7 +117,6 @@ def _why(router: Router, decision: Decision) -> dict[str, Any]:
         "ask": "nobody: the set is returned",
     }[router.config.several]
     return {
-        "distance": decision.similarity - decision.bound,
         "promise": dataclasses.asdict(router.promise),
         "policy": policy if several else "the one bank of the set" if decision.candidates else "the base",
         "mix": decision.mix(),

@@ -7,15 +7,15 @@ company. Where a processor still makes rows of one batch differ, they are padded
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from lynx_cl.base.chat import chat_text, model_inputs
-from lynx_cl.router.embedders import Request, Rows
+from lynx_cl.router.embedders import Request, Rows, Sight
 
 if TYPE_CHECKING:
     from lynx_cl.banks.attach import Attachment, Owner
@@ -23,15 +23,6 @@ if TYPE_CHECKING:
 
 LONGEST = 192  # tokens of an answer, where nothing else is said: a list of eight things with their boxes
 __all__ = ["LONGEST", "Request", "answer", "answer_on_the_way"]
-
-
-class Seeing(Protocol):
-    """An embedder whose vectors a forward passes on its way: see `lynx_cl.router.trunk.TrunkEmbedder`."""
-
-    @property
-    def layer(self) -> str: ...
-
-    def pooled(self, requests: Sequence[Request], states: Tensor, inputs: Mapping[str, Tensor]) -> Rows: ...
 
 
 def answer(
@@ -65,7 +56,7 @@ def answer_on_the_way(
     base: Base,
     attachment: Attachment,
     requests: Sequence[Request],
-    embedder: Seeing,
+    embedder: Sight,
     route: Callable[[Sequence[int], Rows], Sequence[Owner]],
     *,
     max_new_tokens: int = LONGEST,

@@ -114,8 +114,8 @@ def judge(
     - `coverage`, `set_size`: how often the set of candidates holds the right task, and its mean size; `promised` is
       the greatest share of misses that the calibration prompts allow to be promised.
     - `abstained`: of prompts that belong to a task; `foreign_abstained`: of those that belong to none.
-    - `ood_auroc`, `ood_fpr95`: prompts of a task told from prompts of none by how far above the bound they are near;
-      the latter is the share of prompts of none that pass where 95 % of the others do.
+    - `ood_auroc`, `ood_fpr95`: prompts of a task told from prompts of none by their distance to what is known; the
+      latter is the share of prompts of none that pass where 95 % of the others do.
     - `microseconds`: of one decision about a vector, and `embedding_microseconds` of making one: medians.
     """
     router = fit(splits, embedder, config)
@@ -166,8 +166,8 @@ def outliers(inside: Sequence[Decision], outside: Sequence[Decision]) -> dict[st
     import torch
     from torchmetrics.functional.classification import binary_auroc
 
-    near, far = (np.array([d.similarity - d.bound for d in part]) for part in (inside, outside))
-    scores = torch.tensor(np.concatenate([near, far]) / 4 + 0.5)  # into [0, 1], which torchmetrics takes as they are
+    near, far = (np.array([1 / (1 + (d.distance or 0)) for d in part]) for part in (inside, outside))
+    scores = torch.tensor(np.concatenate([near, far]))
     labels = torch.tensor([1] * len(near) + [0] * len(far))
     passed = np.sort(near)[int(np.floor(0.05 * len(near)))]
     return {"ood_auroc": float(binary_auroc(scores, labels)), "ood_fpr95": float((far >= passed).mean())}

@@ -49,15 +49,11 @@ class TrunkEmbedder:
 
     def embed(self, requests: Sequence[Request]) -> Rows:
         """Rows (requests, 2 x hidden). Raises LynxError where a request comes without a picture."""
-        self.check(requests)
-        rows = [self._row(request) for request in requests]  # one at a time: no bit depends on the batch
-        return np.stack(rows) if rows else np.zeros((0, self.dimension), np.float32)
-
-    def check(self, requests: Sequence[Request]) -> None:
-        """Raises LynxError where a request comes without a picture."""
         for request in requests:
             if request.image is None:
                 raise LynxError(f"prompt {request.text[:40]!r}: the router looks at the picture too; give --image")
+        rows = [self._row(request) for request in requests]  # one at a time: no bit depends on the batch
+        return np.stack(rows) if rows else np.zeros((0, self.dimension), np.float32)
 
     def whole(self, request: Request) -> bool:
         """Whether all of a prompt is read, so that `pooled` gives what `embed` gives."""

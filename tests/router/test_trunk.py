@@ -33,6 +33,9 @@ class LetterProcessor:
         self.pad_token_id = 0
         self.longest = 0
 
+    def batch_decode(self, rows: torch.Tensor, skip_special_tokens: bool) -> list[str]:
+        return [self.decode(row) for row in rows.tolist()]
+
     def decode(self, ids: list[int]) -> str:
         return "".join(map(chr, ids))
 
