@@ -22,7 +22,9 @@ def test_one_step_of_each_further_stage_makes_a_base(tmp_path):
     stages = [json.loads(line)["stage"] for line in (folder / "pretraining.jsonl").read_text().splitlines()]
     assert list(dict.fromkeys(stages)) == [stage.name for stage in RECIPE]
     assert stages.count("wider") == 1 and stages.count("sparse") > 1
-    before, after = (AutoModelForImageTextToText.from_pretrained(place, dtype=torch.float32) for place in (NANO, folder))
+    before, after = (
+        AutoModelForImageTextToText.from_pretrained(place, dtype=torch.float32) for place in (NANO, folder)
+    )
     changed = {name for name, value in after.state_dict().items() if not torch.equal(value, before.state_dict()[name])}
     assert any("vision_tower" in name for name in changed) and any("language_model" in name for name in changed)
     assert (folder / "tokenizer.json").read_bytes() == (NANO / "tokenizer.json").read_bytes()
