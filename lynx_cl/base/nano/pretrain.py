@@ -66,7 +66,7 @@ RECIPE = (
     Stage("lookups", steps=1000, pictures=16, turns=10, rate=6e-4, floor=0.5, first_scene=50_000_000, flocks=0.4),
     Stage(
         "wider",
-        steps=1800,
+        steps=1000,
         pictures=16,
         turns=10,
         rate=6e-4,
