@@ -8,29 +8,27 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from lynx_cl.base.settings import Settings, read_settings
 from lynx_cl.data.grammar import GRAMMARS, BoxGrammar, get_grammar
+from lynx_cl.data.kinds import kinds
 from lynx_cl.data.refer import KINDS as EXPRESSIONS
 from lynx_cl.errors import UsageError
 from lynx_cl.home import Home, shipped
 from lynx_cl.registry.canonical import canonical
 
 CARD_FILE, PROMPTS_FILE = "task.yaml", "prompts.txt"
-METRICS = {"grounding": ("acc_iou50", "mean_iou"), "counting": ("accuracy",)}  # by kind, the first is the usual one
-_ONLY = {  # keys of a card that mean something for one kind of task alone
-    "grounding": ("grammar", "only_single", "chains", "expressions", "views"),
-    "counting": ("absent",),
-}
+KINDS = kinds()
 _NAMED = ("train", "test", "answer")  # sections whose phrasings must name what is asked for
 
 
 class Prompts(Settings):
-    """The ways to ask, by section. `{x}` in a phrasing stands for the thing asked for, with its article."""
+    """The ways to ask, by section. `{x}` in a phrasing stands for the thing asked for; a kind of task may have other
+    places, or none."""
 
     train: tuple[str, ...]
     test: tuple[str, ...]
@@ -64,7 +62,7 @@ class TaskCard(Settings):
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
     title: str
     description: str
-    kind: Literal["grounding", "counting"] = "grounding"
+    kind: str = "grounding"
     metric: str = ""
     grammar: str | None = None
     source: str | None = None
@@ -77,22 +75,33 @@ class TaskCard(Settings):
     absent: float = Field(0.2, ge=0, le=1)
     prompts: Prompts
 
+    @field_validator("kind")
+    @classmethod
+    def _known_kind(cls, value: str) -> str:
+        if value not in KINDS:
+            raise ValueError(f"unknown; known: {', '.join(KINDS)}")
+        return value
+
     @field_validator("metric")
     @classmethod
     def _known_metric(cls, value: str, info: ValidationInfo) -> str:
-        known = METRICS.get(info.data.get("kind", ""), ())
-        if known and value not in ("", *known):
-            raise ValueError(f"unknown; known: {', '.join(known)}")
-        return value or known[0] if known else value
+        kind = KINDS.get(info.data.get("kind", ""))
+        if kind is None:
+            return value
+        if value not in ("", *kind.metrics):
+            raise ValueError(f"unknown; known: {', '.join(kind.metrics)}")
+        return value or kind.metrics[0]
 
     @model_validator(mode="before")
     @classmethod
     def _keys_of_the_kind(cls, values: dict[str, Any]) -> dict[str, Any]:
         kind = values.get("kind", "grounding")
-        for other, keys in _ONLY.items():
-            for key in keys if other != kind and kind in _ONLY else ():
-                if key in values and values[key] != cls.model_fields[key].get_default():
-                    raise ValueError(f"key '{key}' is for tasks of kind {other}, this one is of kind {kind}")
+        for key in sorted({key for other in KINDS.values() for key in other.keys}):
+            if kind not in KINDS or key in KINDS[kind].keys or key not in values:
+                continue
+            if values[key] != cls.model_fields[key].get_default():
+                others = " or ".join(name for name, other in KINDS.items() if key in other.keys)
+                raise ValueError(f"key '{key}' is for tasks of kind {others}, this one is of kind {kind}")
         return values
 
     @field_validator("grammar")
@@ -140,7 +149,9 @@ def load_card(name_or_folder: str | Path, home: Home | None = None) -> TaskCard:
         raise UsageError(f"{path}: a task card is a mapping of keys to values")
     if "prompts" in values:
         raise UsageError(f"{path}: key 'prompts' does not belong here; phrasings are read from {PROMPTS_FILE}")
-    card = read_settings(TaskCard, {**values, "prompts": read_prompts(folder / PROMPTS_FILE)}, str(path))
+    kind = KINDS.get(values.get("kind", "grounding"))
+    prompts = read_prompts(folder / PROMPTS_FILE, kind.places if kind is not None else ("x",))
+    card = read_settings(TaskCard, {**values, "prompts": prompts}, str(path))
     if card.name != folder.name:
         raise UsageError(f"{path}: name = {card.name!r}: must be the folder's name, {folder.name!r}")
     if card.chains and not (card.prompts.relevant and card.prompts.where and card.prompts.answer):
@@ -156,8 +167,9 @@ def list_cards(home: Home | None = None) -> list[TaskCard]:
     return [load_card(name, home) for name in sorted(names)]
 
 
-def read_prompts(path: Path) -> Prompts:
-    """Phrasings by section: a line `train:` opens a section, '#' opens a comment line.
+def read_prompts(path: Path, places: Sequence[str] = ("x",)) -> Prompts:
+    """Phrasings by section: a line `train:` opens a section, '#' opens a comment line. `places` are the names in braces
+    that each phrasing of what is asked holds once.
 
     Raises UsageError naming file and line for a phrasing outside a section, an unknown section, a phrasing given twice,
     a wrong place holder, and a section `train` or `test` that is empty.
@@ -177,7 +189,7 @@ def read_prompts(path: Path) -> Prompts:
             raise UsageError(f"{where}: a phrasing before any section; begin with a line 'train:'")
         if line.lower() in seen:
             raise UsageError(f"{where}: {line!r} stands in line {seen[line.lower()]} already")
-        _check_place(line, section, where)
+        _check_places(line, places if section in _NAMED else (), section, where)
         seen[line.lower()] = number
         sections[section].append(line)
     for name in ("train", "test"):
@@ -195,10 +207,13 @@ def _lines(path: Path) -> list[str]:
         raise UsageError(f"{path}: not UTF-8 text (byte {error.start})") from None
 
 
-def _check_place(line: str, section: str, where: str) -> None:
-    wanted = 1 if section in _NAMED else 0
-    if line.count("{x}") != wanted or line.replace("{x}", "").count("{") or line.replace("{x}", "").count("}"):
-        rule = "exactly one {x} and no other braces" if wanted else "no braces"
+def _check_places(line: str, places: Sequence[str], section: str, where: str) -> None:
+    marks = [f"{{{name}}}" for name in places]
+    rest = line
+    for mark in marks:
+        rest = rest.replace(mark, "", 1)
+    if "{" in rest or "}" in rest or any(mark not in line for mark in marks):
+        rule = f"exactly one {', one '.join(marks)} and no other braces" if marks else "no braces"
         raise UsageError(f"{where}: {line!r}: a phrasing of section '{section}' holds {rule}")
 
 

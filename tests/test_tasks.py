@@ -7,7 +7,7 @@ import yaml
 
 from lynx_cl.errors import UsageError
 from lynx_cl.home import Home
-from lynx_cl.tasks import METRICS, TaskCard, list_cards, load_card
+from lynx_cl.tasks import KINDS, TaskCard, list_cards, load_card
 
 PROMPTS = "train:\nFind {x}.\ntest:\nLocate {x}.\n"
 CARD = {"name": "mine", "title": "Mine", "description": "Find it."}
@@ -22,10 +22,23 @@ def write(tmp_path, card=CARD, prompts=PROMPTS):
     return folder
 
 
-@pytest.mark.parametrize("name", ["grounding", "cells", "counting"])
+SHIPPED = [
+    "cells",
+    "comparison",
+    "counting",
+    "detection",
+    "grounded-caption",
+    "grounding",
+    "reading",
+    "region-naming",
+    "spatial",
+]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_cards_keep_their_test_phrasings_apart(name):
     card = load_card(name)
-    assert card.name == name and card.metric == METRICS[card.kind][0]
+    assert card.name == name and card.metric == KINDS[card.kind].metrics[0]
     train, test = ({text.lower() for text in part} for part in (card.prompts.train, card.prompts.test))
     assert not train & test
     assert len(train) >= 20 and len(test) >= 10
@@ -42,7 +55,7 @@ def test_a_homes_own_card_comes_before_the_shipped_one(tmp_path):
     folder = write(tmp_path)
     home = Home(tmp_path)
     assert load_card("mine", home).title == "Mine" == load_card(folder).title
-    assert [card.name for card in list_cards(home)] == ["cells", "counting", "grounding", "mine"]
+    assert [card.name for card in list_cards(home)] == sorted([*SHIPPED, "mine"])
 
 
 def test_an_unknown_name_says_which_there_are():
@@ -57,10 +70,14 @@ def test_an_unknown_name_says_which_there_are():
         ({"name": "mine", "title": "Mine"}, r"task\.yaml: key 'description' is missing"),
         ({**CARD, "name": "other"}, r"task\.yaml: name = 'other': must be the folder's name, 'mine'"),
         ({**CARD, "name": "Mine!"}, r"task\.yaml: name = 'Mine!'"),
+        ({**CARD, "kind": "drawing"}, r"task\.yaml: kind = 'drawing': unknown; known: comparison, counting"),
         ({**CARD, "metric": "bleu"}, r"task\.yaml: metric = 'bleu': unknown; known: acc_iou50"),
         ({**CARD, "kind": "counting", "metric": "mean_iou"}, r"metric = 'mean_iou': unknown; known: accuracy"),
         ({**CARD, "kind": "counting", "views": 3}, r"key 'views' is for tasks of kind grounding, this one is of kind"),
-        ({**CARD, "absent": 0.5}, r"key 'absent' is for tasks of kind counting, this one is of kind grounding"),
+        (
+            {**CARD, "absent": 0.5},
+            r"key 'absent' is for tasks of kind counting or detection, this one is of",
+        ),
         ({**CARD, "grammar": "xml"}, r"task\.yaml: grammar = 'xml': unknown; known: keyed"),
         ({**CARD, "chains": 2}, r"task\.yaml: chains = 2"),
         ({**CARD, "chains": 0.5}, r"task\.yaml: chains = 0\.5: needs sections relevant:"),
@@ -100,6 +117,19 @@ def test_mistakes_in_a_card(tmp_path, card, message):
 def test_mistakes_in_the_phrasings(tmp_path, prompts, message):
     with pytest.raises(UsageError, match=message):
         load_card(write(tmp_path, prompts=prompts))
+
+
+@pytest.mark.parametrize(
+    ("kind", "line", "message"),
+    [
+        ("spatial", "Where is {x}?", r"exactly one \{x\}, one \{y\}"),
+        ("reading", "Read {x}.", r"holds no braces"),
+        ("comparison", "Is {x} or {y} {how}, {how}?", r"exactly one \{x\}, one \{y\}, one \{how\}"),
+    ],
+)
+def test_a_kind_has_its_own_places(tmp_path, kind, line, message):
+    with pytest.raises(UsageError, match=message):
+        load_card(write(tmp_path, {**CARD, "kind": kind}, f"train:\n{line}\n"))
 
 
 def test_phrasings_that_are_no_text(tmp_path):

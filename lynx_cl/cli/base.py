@@ -74,13 +74,17 @@ def pretrain_base(
     out: Annotated[Path, typer.Option("--out", help="Folder for checkpoints, logs and the finished base.")],
     scale: Annotated[float, typer.Option("--scale", min=0.0001, help="Shorten every stage by this factor.")] = 1.0,
     stage: Annotated[
-        str | None, typer.Option("--stage", help="Run one stage only: tower, decoder, joint or sparse.")
+        str | None,
+        typer.Option("--stage", help="Run one stage only: tower, decoder, joint, sparse, signs, lookups or wider."),
+    ] = None,
+    start: Annotated[
+        Path | None, typer.Option("--from", help="A finished nano to go on from, in place of the first four stages.")
     ] = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of computation.")] = 2,
 ) -> None:
     """Pretrain the embedded base anew; goes on from its checkpoints if it was stopped.
 
-    Example: lynx-cl base pretrain nano --out ./nano
+    Example: lynx-cl base pretrain nano --out ./nano --from ./registry/bases/nano
     """
     if name != "nano":
         raise UsageError(f"base '{name}' has no recipe here; known: nano")
@@ -92,7 +96,7 @@ def pretrain_base(
     import torch
 
     torch.set_num_threads(threads)
-    folder = pretrain(out, note, steps_scale=scale, only=stage)
+    folder = pretrain(out, note, steps_scale=scale, only=stage, start=start)
     if folder is not None:
         from lynx_cl.continual.nano import finish
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lynx_cl.continual.clauses import split_request
-from lynx_cl.evaluation.generate import Request, answer
+from lynx_cl.evaluation.generate import LONGEST, Request, answer
 
 if TYPE_CHECKING:
     from lynx_cl.banks.attach import Attachment
@@ -34,7 +34,7 @@ def answer_plan(
     requests: Sequence[Request],
     decide: Decide,
     *,
-    max_new_tokens: int = 64,
+    max_new_tokens: int = LONGEST,
     batch_size: int = 32,
 ) -> list[tuple[Part, ...]]:
     """The parts of each request's answer, in the order of its clauses, all about its picture.

@@ -25,12 +25,15 @@ Scores = dict[str, float]
 
 @dataclass(frozen=True)
 class TaskUnderTest:
-    """A task's test examples, how its answers are scored, and which of its scores is the one of matrix R."""
+    """A task's test examples, how its answers are scored, and which of its scores is the one of matrix R.
+
+    `tokens` is the most that one of its answers may have."""
 
     name: str
     examples: Sequence[Example]
     score: Callable[[Sequence[Example], Sequence[str]], Scores]
     metric: str
+    tokens: int = 64
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,8 @@ def measure(
         on_task(task.name)
         requests = [Request(example.prompt, example.open()) for example in task.examples]
         own = shared or (task.name if task.name in known else None)
-        aware = answer(base, attachment, requests, [own] * len(requests), batch_size=batch_size)
+        most = {"batch_size": batch_size, "max_new_tokens": task.tokens}
+        aware = answer(base, attachment, requests, [own] * len(requests), **most)
         decisions = router.decide(requests) if router is not None else []
         sent = [decision.task for decision in decisions] if router is not None else [task.name] * len(requests)
         owners = [owner(decision, several, known) for decision in decisions]
@@ -86,7 +90,7 @@ def measure(
         astray = [i for i, one in enumerate(owners) if one != own]
         if astray:
             banks = [owners[i] for i in astray]
-            others = answer(base, attachment, [requests[i] for i in astray], banks, batch_size=batch_size)
+            others = answer(base, attachment, [requests[i] for i in astray], banks, **most)
             for i, text in zip(astray, others, strict=True):
                 blind[i] = text
         results[task.name] = TaskMeasurement(

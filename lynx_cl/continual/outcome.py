@@ -11,7 +11,7 @@ from lynx_cl.continual.history import Stage, forgetting, loss, loss_by_stage, ma
 from lynx_cl.continual.learned import Learned
 from lynx_cl.continual.measure import TaskMeasurement, TaskUnderTest, routing
 from lynx_cl.continual.plan import Plan
-from lynx_cl.continual.scores import parsed_box
+from lynx_cl.evaluation.grounding import parsed_box
 from lynx_cl.tracking.figures import Sample, forgetting_curve, sample_sheet
 from lynx_cl.tracking.mlflow import AddRun
 from lynx_cl.training.trainer import TrainResult

@@ -2,45 +2,35 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from lynx_cl.continual.measure import Scores, TaskUnderTest
-from lynx_cl.data.example import Box, Example
-from lynx_cl.data.grammar import BoxGrammar, GrammarError
+from lynx_cl.data.example import Example
+from lynx_cl.data.grammar import BoxGrammar
 from lynx_cl.data.scenes.categories import COCO
 from lynx_cl.data.sources import DataSource, Groups
 from lynx_cl.data.understanding import understanding
-from lynx_cl.evaluation.counting import counting_scores
-from lynx_cl.evaluation.grounding import grounding_scores
 from lynx_cl.evaluation.text import exact_match, mean_by_kind, object_f1, prefix_match
 from lynx_cl.registry.snapshot import BASE_TASK
-from lynx_cl.tasks import TaskCard
+from lynx_cl.tasks import KINDS, TaskCard
 
 UNDERSTANDING_METRIC = "score"
-
-
-def parsed_box(grammar: BoxGrammar, text: str) -> Box | None:
-    """The one box of an answer; None where the text is no answer in the grammar."""
-    try:
-        return grammar.parse(text)[0][1]
-    except GrammarError:
-        return None
 
 
 def task_test(card: TaskCard, source: DataSource, grammar: BoxGrammar, count: int) -> TaskUnderTest:
     """The first `count` test examples of a task, taken over its pictures evenly, and its kind's scores."""
 
-    def boxes(examples: Sequence[Example], answers: Sequence[str]) -> Scores:
-        found = [parsed_box(grammar, text) for text in answers]
-        return grounding_scores(found, [example.targets[0].box for example in examples])
+    kind = KINDS[card.kind]
+    scoring = importlib.import_module(f"lynx_cl.evaluation.{card.kind.replace('-', '_')}")
 
-    def numbers(examples: Sequence[Example], answers: Sequence[str]) -> Scores:
-        return counting_scores(answers, [len(example.targets) for example in examples])
+    def score(examples: Sequence[Example], answers: Sequence[str]) -> Scores:
+        return scoring.score(examples, answers, grammar)
 
     groups = source.groups("test")
     chosen = [example for turn in _turns(groups, count) for example in turn]
-    return TaskUnderTest(card.name, chosen[:count], numbers if card.kind == "counting" else boxes, card.metric)
+    return TaskUnderTest(card.name, chosen[:count], score, card.metric, kind.tokens)
 
 
 def _turns(groups: Groups, count: int) -> Iterator[list[Example]]:

@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,7 @@ def _record(example: Example, drawn: bool) -> dict[str, Any]:
     elif isinstance(example.image, Path):
         image = {"file": str(example.image.absolute())}
     elif isinstance(example.image, SceneImage):
-        image = {"scene": [example.image.split, example.image.seed, example.image.index]}
+        image = {"scene": [value for value in astuple(example.image) if value is not False]}
     else:
         raise LynxError(f"data build: picture '{example.image_key}' is made on the fly; build with --images")
     return {

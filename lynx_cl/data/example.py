@@ -52,13 +52,14 @@ class Provenance:
 @dataclass(frozen=True)
 class Picture:
     """A picture and the things in it that its source names. `size` is (width, height) in pixels; `key` names it in its
-    source, and equal keys mean equal pixels."""
+    source, and equal keys mean equal pixels; `text` is what is written in it, where its source says so."""
 
     key: str
     image: ImageRef
     size: tuple[int, int]
     targets: tuple[Target, ...]
     provenance: Provenance
+    text: str = ""
 
     def open(self) -> Image.Image:
         """The picture in RGB. Raises LynxError where its file is missing or broken."""

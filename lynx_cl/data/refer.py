@@ -10,7 +10,8 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 
-from lynx_cl.data.scenes.scene import COLUMNS, ROWS, SIDE, Scene, SceneObject
+from lynx_cl.data.scenes.places import COLUMNS, ROWS, SIDE
+from lynx_cl.data.scenes.scene import Scene, SceneObject
 
 MARGIN = 4.0  # pixels
 KINDS = ("category", "group", "size", "place", "order", "relation")

@@ -16,7 +16,7 @@ from lynx_cl.data.example import SPLITS, Example
 from lynx_cl.data.grammar import BoxGrammar
 from lynx_cl.errors import LynxError, UsageError
 from lynx_cl.registry.canonical import canonical, sha256
-from lynx_cl.tasks import TaskCard, load_card
+from lynx_cl.tasks import KINDS, TaskCard, load_card
 
 if TYPE_CHECKING:
     from lynx_cl.data.pictures import PictureSet
@@ -136,13 +136,7 @@ def open_source(
 
 def questions_about(pictures: PictureSet, wanted: Wanted) -> DataSource:
     """Annotated pictures asked about as the card's kind of task does."""
-    if wanted.card.kind == "counting":
-        from lynx_cl.data.counting import counting_source
-
-        return counting_source(pictures, wanted)
-    from lynx_cl.data.regions import region_source
-
-    return region_source(pictures, wanted)
+    return KINDS[wanted.card.kind].open(pictures, wanted)
 
 
 def _scout(folder: Path, wanted: Wanted) -> DataSource:
@@ -159,7 +153,8 @@ def _scout(folder: Path, wanted: Wanted) -> DataSource:
 def _scenes(folder: Path, wanted: Wanted) -> DataSource:
     from lynx_cl.data.world import scene_set
 
-    return questions_about(scene_set(wanted.seed, wanted.limit), wanted)
+    signs = KINDS[wanted.card.kind].signs
+    return questions_about(scene_set(wanted.seed, wanted.limit, signs), wanted)
 
 
 def _voc(folder: Path, wanted: Wanted) -> DataSource:

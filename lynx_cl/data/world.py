@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lynx_cl.data.example import SPLITS, Lazy, Picture, Provenance, Target, normalise
 from lynx_cl.data.pictures import PictureSet
-from lynx_cl.data.scenes import SIDE, Scene, make_scene
+from lynx_cl.data.scenes import SIDE, Scene, make_scene, with_sign
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -22,26 +22,28 @@ COUNTS = {"train": 6000, "calibration": 300, "test": 500}
 
 @dataclass(frozen=True)
 class SceneImage:
-    """A scene by its number. Called, it draws the picture."""
+    """A scene by its number, with a sign where one is wanted and fits. Called, it draws the picture."""
 
     split: str
     seed: int
     index: int
+    sign: bool = False
 
     @cached_property
     def scene(self) -> Scene:
-        return make_scene(self.split, self.seed, self.index)
+        scene = make_scene(self.split, self.seed, self.index)
+        return with_sign(scene) if self.sign else scene
 
     def __call__(self) -> Image.Image:
         return self.scene.image
 
 
-def scene_set(seed: int, limit: int | None = None) -> PictureSet:
+def scene_set(seed: int, limit: int | None = None, signs: bool = False) -> PictureSet:
     """Scenes of a seed: COUNTS of them, or `limit` for training and no more than that in the other splits."""
     source = Provenance(NAME, ANNOTATOR, LICENCE)
 
     def maker(split: str) -> Callable[[int], Picture]:
-        return lambda index: scene_picture(SceneImage(split, seed, index), source)
+        return lambda index: scene_picture(SceneImage(split, seed, index, signs), source)
 
     return PictureSet(
         name=NAME,
@@ -63,7 +65,8 @@ def scene_counts(limit: int | None) -> Mapping[str, int]:
 
 
 def scene_picture(image: SceneImage, provenance: Provenance) -> Picture:
-    """A scene as a picture with all its objects by category."""
+    """A scene as a picture with all its objects by category, and what its sign says."""
     scene = image.scene
     targets = tuple(Target(o.category, normalise(o.box, (SIDE, SIDE), scene.key)) for o in scene.objects)
-    return Picture(scene.key, image, (SIDE, SIDE), targets, provenance)
+    text = scene.sign.text if scene.sign is not None else ""
+    return Picture(scene.key, image, (SIDE, SIDE), targets, provenance, text)

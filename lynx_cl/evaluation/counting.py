@@ -7,7 +7,14 @@ from collections.abc import Sequence
 import torch
 from torchmetrics import MeanAbsoluteError
 
+from lynx_cl.data.example import Example
+from lynx_cl.data.grammar import BoxGrammar
 from lynx_cl.data.words import read_number
+
+
+def score(examples: Sequence[Example], answers: Sequence[str], grammar: BoxGrammar) -> dict[str, float]:
+    """Scores of answers to counting questions; the truth is how many targets an example has."""
+    return counting_scores(answers, [len(example.targets) for example in examples])
 
 
 def counting_scores(answers: Sequence[str], true: Sequence[int]) -> dict[str, float]:

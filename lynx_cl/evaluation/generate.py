@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from lynx_cl.banks.attach import Attachment, Owner
     from lynx_cl.base.load import Base
 
-__all__ = ["Request", "answer", "answer_on_the_way"]
+LONGEST = 192  # tokens of an answer, where nothing else is said: a list of eight things with their boxes
+__all__ = ["LONGEST", "Request", "answer", "answer_on_the_way"]
 
 
 def answer(
@@ -30,7 +31,7 @@ def answer(
     requests: Sequence[Request],
     banks: Sequence[Owner],
     *,
-    max_new_tokens: int = 64,
+    max_new_tokens: int = LONGEST,
     batch_size: int = 32,
 ) -> list[str]:
     """The answer to each request, by the bank named for it (None: the base), decoded greedily and stripped.
@@ -58,7 +59,7 @@ def answer_on_the_way(
     embedder: Sight,
     route: Callable[[Sequence[int], Rows], Sequence[Owner]],
     *,
-    max_new_tokens: int = 64,
+    max_new_tokens: int = LONGEST,
     batch_size: int = 32,
 ) -> list[str]:
     """As `answer`, each request routed within its own forward: nothing below the first tap is computed twice.

@@ -8,10 +8,25 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from lynx_cl.data.example import Box
+from lynx_cl.data.example import Box, Example
+from lynx_cl.data.grammar import BoxGrammar, GrammarError
 
 THRESHOLD = 0.5
 NO_BOX: Box = (0.0, 0.0, 0.0, 0.0)
+
+
+def score(examples: Sequence[Example], answers: Sequence[str], grammar: BoxGrammar) -> dict[str, float]:
+    """Scores of answers that are one box; an example's first target is the truth."""
+    found = [parsed_box(grammar, text) for text in answers]
+    return grounding_scores(found, [example.targets[0].box for example in examples])
+
+
+def parsed_box(grammar: BoxGrammar, text: str) -> Box | None:
+    """The one box of an answer; None where the text is no answer in the grammar."""
+    try:
+        return grammar.parse(text)[0][1]
+    except GrammarError:
+        return None
 
 
 def box_iou(a: Tensor, b: Tensor) -> Tensor:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lynx_cl.data.example import Example
 
 
 def normalise(text: str) -> str:
@@ -70,3 +74,15 @@ def mean_by_kind(kinds: Sequence[str], values: Sequence[float]) -> dict[str, flo
     for kind, value in zip(kinds, values, strict=True):
         by_kind[kind].append(float(value))
     return {kind: sum(own) / len(own) for kind, own in sorted(by_kind.items())}
+
+
+def accuracy_scores(examples: Sequence[Example], answers: Sequence[str]) -> dict[str, float]:
+    """accuracy of answers that must match whole, and accuracy_KIND of each type of question where there are several.
+
+    Raises ValueError where there is nothing to score, or not one answer for each example."""
+    if not examples or len(answers) != len(examples):
+        raise ValueError(f"{len(answers)} answers against {len(examples)} examples")
+    right = [float(exact_match(text, e.steps[-1].answer)) for text, e in zip(answers, examples, strict=True)]
+    by_kind = mean_by_kind([example.kind for example in examples], right)
+    parts = {f"accuracy_{kind}": value for kind, value in by_kind.items()} if len(by_kind) > 1 else {}
+    return {"accuracy": sum(right) / len(right), **parts}

@@ -20,10 +20,11 @@ description: >-
   A LLaVA-style model of transformers' own classes: Swin tower, MLP projector, Qwen3-MoE decoder (6 layers, every other
   one with 4 experts, top-2). Pretrained on image understanding of drawn scenes alone; it has never seen a coordinate.
 pretraining: >-
-  lynx-cl base pretrain nano. Four stages: the tower on dense labels of its patches (category, size, place in thirds,
+  lynx-cl base pretrain nano. Seven stages: the tower on dense labels of its patches (category, size, place in thirds,
   ranks from the sides, nearest neighbour, number of things, outline and the margins around it) in the space of the word
   embeddings; the decoder on ideal patches; both together on pictures, many questions each; then upcycled into experts.
-  Pictures: split `pretrain` of scenes. Its log is pretraining.jsonl.
+  From there, the tower alone on signs and on how many things are of one kind; the decoder on ideal patches, asked more
+  kinds of questions; both together on these. Pictures: split `pretrain` of scenes. Its log is pretraining.jsonl.
 """
 
 

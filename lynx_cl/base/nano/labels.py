@@ -15,18 +15,24 @@ import torch
 from torch import Tensor
 
 from lynx_cl.base.nano.model import GRID
-from lynx_cl.base.nano.questions import nearest, rank
+from lynx_cl.base.nano.questions import MARGIN, nearest, rank
 from lynx_cl.data.scenes.categories import COCO
 from lynx_cl.data.scenes.draw import GROUNDS
-from lynx_cl.data.scenes.scene import COLUMNS, ROWS, SIDE, SIZES, Scene
+from lynx_cl.data.scenes.places import COLUMNS, ROWS, SIDE
+from lynx_cl.data.scenes.scene import SIZES, Scene, SceneObject
+from lynx_cl.data.scenes.signs import LETTERS, TEXTS
 
 CELL = SIDE // GRID  # pixels
 OUTLINE = 12  # cells a side of the outline
 STRIPS = 24  # strips a side, in which the margins are measured
 RANKS = 6  # most objects in a scene
 COVERED = 10  # pixels of a patch an object must show to own it
+COVERED_BY_SIGN = 40  # likewise a sign
 NAMES = tuple(category.name for category in COCO)
 _INDEX = {name: i for i, name in enumerate(NAMES)}
+ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
+#: Labels that the first four stages do without.
+WIDER = ("same", "alike", "own", "word", *(f"letter_{i}" for i in range(LETTERS)))
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,17 @@ class PatchLabels:
     margins: (
         Tensor  # (B, 36, 96) share of each 4 pixel strip that lies left, right (columns), above, below (rows) of it
     )
+    same: Tensor  # (B, 36) objects of the same category, less one
+    alike: Tensor  # (B, 36) objects of the same category and size, less one
+    own: Tensor  # (B, 36) rank of the object among those of its category, from the left
+    word: Tensor  # (B, 36) what the patch's sign says, index into TEXTS; no object owns such a patch
+    letters: Tensor  # (B, 36, 5) its letters, index into ALPHABET; len(ALPHABET) after the last one
+    glyphs: Tensor  # (B, 36, 36) share of a letter of ALPHABET that lies in the patch itself
+
+    def of(self, name: str) -> Tensor:
+        """The label that a table of the codebook is named after, (B, 36)."""
+        stem, _, number = name.partition("_")
+        return self.letters[..., int(number)] if stem == "letter" else getattr(self, name)
 
 
 def patch_labels(scenes: Sequence[Scene]) -> PatchLabels:
@@ -56,6 +73,8 @@ def patch_labels(scenes: Sequence[Scene]) -> PatchLabels:
     fields: dict[str, np.ndarray] = {
         name: np.full((len(scenes), patches), -100, dtype=np.int64) for name in PatchLabels.__annotations__
     }
+    letters = np.full((len(scenes), patches, LETTERS), -100, dtype=np.int64)
+    glyphs = np.zeros((len(scenes), patches, len(ALPHABET)), dtype=np.float32)
     outlines = np.zeros((len(scenes), patches, OUTLINE * OUTLINE), dtype=np.float32)
     margins = np.zeros((len(scenes), patches, 4 * STRIPS), dtype=np.float32)
     for b, scene in enumerate(scenes):
@@ -85,8 +104,49 @@ def patch_labels(scenes: Sequence[Scene]) -> PatchLabels:
             step = SIDE // OUTLINE
             cover = (owners == i + 1).reshape(OUTLINE, step, OUTLINE, step).mean((1, 3))
             outlines[b, mine] = cover.reshape(-1)
-    fields |= {"outline": outlines, "margins": margins}
+            twins = [other for other in scene.objects if other.category == thing.category]
+            fields["same"][b, mine] = len(twins) - 1
+            fields["alike"][b, mine] = sum(other.size == thing.size for other in twins) - 1
+            turn = own_rank(thing, twins)
+            if turn is not None:
+                fields["own"][b, mine] = turn
+        if scene.sign is not None:
+            mine = _shown(scene.sign.box) > np.maximum(shown.max(1), COVERED_BY_SIGN - 1)
+            for name in PatchLabels.__annotations__:
+                if name not in ("count", "ground"):
+                    fields[name][b, mine] = -100
+            x, y = scene.sign.center
+            fields["category"][b, mine] = len(NAMES) + 1
+            fields["row"][b, mine], fields["column"][b, mine] = int(y * 3 / SIDE), int(x * 3 / SIDE)
+            fields["word"][b, mine] = TEXTS.index(scene.sign.text)
+            letters[b, mine] = [ALPHABET.index(c) for c in scene.sign.text] + [len(ALPHABET)] * (
+                LETTERS - len(scene.sign.text)
+            )
+            for letter, box in scene.sign.letters():
+                share = _shown(box) / ((box[2] - box[0]) * (box[3] - box[1]))
+                column = ALPHABET.index(letter)
+                glyphs[b, :, column] = np.maximum(glyphs[b, :, column], share)
+    fields |= {"outline": outlines, "margins": margins, "letters": letters, "glyphs": glyphs}
     return PatchLabels(**{k: torch.from_numpy(v) for k, v in fields.items()})
+
+
+def own_rank(thing: SceneObject, twins: Sequence[SceneObject]) -> int | None:
+    """How many of `twins` (the things of its category, itself among them) have their centre further left.
+
+    None where the centre of another lies within MARGIN pixels of its own on that axis."""
+    others = [other.center[0] for other in twins if other is not thing]
+    if any(abs(place - thing.center[0]) < MARGIN for place in others):
+        return None
+    return sum(place < thing.center[0] for place in others)
+
+
+def _shown(box: tuple[float, float, float, float]) -> np.ndarray:
+    """Pixels of each patch that a box covers: (36,)."""
+    x0, y0, x1, y1 = box
+    starts = np.arange(GRID) * CELL
+    across = np.clip(np.minimum(x1, starts + CELL) - np.maximum(x0, starts), 0, None)
+    down = np.clip(np.minimum(y1, starts + CELL) - np.maximum(y0, starts), 0, None)
+    return np.outer(down, across).reshape(-1)
 
 
 def _margins(box: tuple[float, float, float, float]) -> np.ndarray:
@@ -103,8 +163,10 @@ class Codebook:
     A patch that shows a small dog at the top left should lie near dog + small + top + left.
     """
 
-    def __init__(self, words: Tensor, token_ids: dict[str, list[int]], seed: int = 1) -> None:
-        """`words`: the word embeddings (vocabulary, hidden), `token_ids`: ids of ' dog', ' traffic light', ..."""
+    def __init__(self, words: Tensor, token_ids: dict[str, list[int]], seed: int = 1, wider: bool = False) -> None:
+        """`words`: the word embeddings (vocabulary, hidden), `token_ids`: ids of ' dog', ' traffic light', ...
+
+        `wider` adds the labels of WIDER, and signs to the categories."""
         generator = torch.Generator().manual_seed(seed)
         hidden = words.shape[1]
 
@@ -130,19 +192,24 @@ class Codebook:
             **{f"from_{side}": 0.7 * drawn(RANKS) for side in ("left", "right", "top", "bottom")},
         }
         self.margins = 0.2 * drawn(4 * STRIPS)  # one row for each strip on each side
+        if wider:
+            self.tables["category"] = torch.cat([self.tables["category"], worded(("sign",))])
+            self.tables |= {name: 0.7 * drawn(RANKS) for name in ("same", "alike", "own")}
+            self.tables["word"] = worded(TEXTS)
+            self.tables |= {f"letter_{i}": 0.7 * drawn(len(ALPHABET) + 1) for i in range(LETTERS)}
 
     @staticmethod
     def vocabulary() -> tuple[str, ...]:
         """The names whose token ids the codebook needs."""
-        return (*NAMES, *SIZES, *ROWS, *COLUMNS, *GROUNDS)
+        return (*NAMES, *SIZES, *ROWS, *COLUMNS, *GROUNDS, "sign", *TEXTS)
 
     def ideal(self, labels: PatchLabels) -> Tensor:
         """What a perfect tower and projector would give: (B, 36, hidden)."""
         total = torch.zeros((*labels.category.shape, next(iter(self.tables.values())).shape[1]))
         for name, table in self.tables.items():
-            index = getattr(labels, name)
+            index = labels.of(name)
             rows = table[index.clamp(min=0)]
-            if name not in ("category", "size", "row", "column", "neighbour"):
+            if name not in ("category", "size", "row", "column", "neighbour", "word"):
                 rows = rows * 0.5
             total += rows * (index >= 0).unsqueeze(-1)
         return total + ((labels.margins - 0.5) @ self.margins) * (labels.size >= 0).unsqueeze(-1)

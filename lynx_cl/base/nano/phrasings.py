@@ -100,6 +100,47 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
         "What do you call the {e}?",
         "Tell me what the {e} is.",
     ),
+    "many": (
+        "How many {xs} are there?",
+        "How many {xs} are in the picture?",
+        "What is the number of {xs}?",
+        "Count the {xs}.",
+        "How many {xs} do you see?",
+    ),
+    "more": (
+        "Are there more {xs} or more {ys}?",
+        "Which are there more of, {xs} or {ys}?",
+        "What do you see more of, {xs} or {ys}?",
+        "More {xs} or more {ys}?",
+    ),
+    "larger": (
+        "Which is larger, the {x} or the {y}?",
+        "What is bigger, the {x} or the {y}?",
+        "Which of the two is larger: the {x} or the {y}?",
+    ),
+    "smaller": (
+        "Which is smaller, the {x} or the {y}?",
+        "What is smaller, the {x} or the {y}?",
+        "Which of the two is smaller: the {x} or the {y}?",
+    ),
+    "further": (
+        "Which is further {way}, the {x} or the {y}?",
+        "What lies further {way}, the {x} or the {y}?",
+        "Which of the two is more to the {way} side: the {x} or the {y}?",
+    ),
+    "list": (
+        "List the {xs}.",
+        "Describe the {xs} one by one.",
+        "Name all {xs} by size and place.",
+        "Tell me about each of the {xs}.",
+    ),
+    "read": (
+        "What does the sign say?",
+        "What is on the sign?",
+        "Which word or number is on the sign?",
+        "Give the text of the sign.",
+        "What can one read on the sign?",
+    ),
 }
 
 _POLITE = ("please", "now", "quickly", "look and tell me", "in a few words", "just briefly", "for me", "if you can")

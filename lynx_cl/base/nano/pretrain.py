@@ -1,9 +1,15 @@
-"""How nano is made: four stages, each resumable, all of it repeatable by `lynx-cl base pretrain nano`.
+"""How nano is made: seven stages, each resumable, all of it repeatable by `lynx-cl base pretrain nano`.
 
 1. tower: the vision tower and projector learn dense labels, in the space of the word embeddings.
 2. decoder: the decoder learns to answer from ideal patches (sums of the words that belong there); needs no picture.
 3. joint: tower, projector and decoder together, on pictures, many questions each.
 4. sparse: every other feed-forward network is copied into four experts, and training goes on.
+5. signs: the tower and projector alone, on more labels: what signs say, and how many things are of one kind.
+6. lookups: the decoder alone, from ideal patches again, on more kinds of questions; needs no picture.
+7. wider: all together again, on these questions.
+
+Stages 5 and 6 go on from the weights of stage 4 in bfloat16, as a finished base holds them, so that they can start from
+one.
 
 Matrices are trained with Muon (Jordan et al. 2024), the rest with AdamW. A stage is a pure function of its seed and the
 weights it starts from; data come from the `pretrain` split of scenes only.
@@ -14,6 +20,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -25,9 +32,9 @@ from torch import Tensor, nn
 
 from lynx_cl.base.kernels import use_cpu_kernels
 from lynx_cl.base.nano import model as architecture
-from lynx_cl.base.nano import stages, tokenizer
+from lynx_cl.base.nano import questions, stages, tokenizer, wider_questions
 from lynx_cl.base.nano.labels import Codebook, patch_labels
-from lynx_cl.errors import LynxError
+from lynx_cl.errors import LynxError, UsageError
 
 Log = Callable[[str], None]
 
@@ -47,6 +54,7 @@ class Stage:
     floor: float = 0.1
     warmup: int = 100
     first_scene: int = 0
+    flocks: float = 0.0  # share of scenes with several things of few categories
 
 
 RECIPE = (
@@ -54,7 +62,23 @@ RECIPE = (
     Stage("decoder", steps=1500, pictures=16, turns=8, rate=1e-3, floor=0.5, first_scene=10_000_000),
     Stage("joint", steps=1000, pictures=16, turns=9, rate=1e-3, tower_rate=0.3, floor=0.6, first_scene=20_000_000),
     Stage("sparse", steps=900, pictures=16, turns=9, rate=6e-4, tower_rate=0.3, floor=0.03, first_scene=30_000_000),
+    Stage("signs", steps=2200, pictures=16, turns=0, rate=8e-4, first_scene=40_000_000, flocks=0.5),
+    Stage("lookups", steps=1000, pictures=16, turns=10, rate=6e-4, floor=0.5, first_scene=50_000_000, flocks=0.4),
+    Stage(
+        "wider",
+        steps=1000,
+        pictures=16,
+        turns=10,
+        rate=6e-4,
+        tower_rate=0.3,
+        floor=0.03,
+        first_scene=60_000_000,
+        flocks=0.4,
+    ),
 )
+FIRST = ("tower", "decoder", "joint", "sparse")  # what a base without signs has behind it
+ON_IDEAL = ("decoder", "lookups")
+ON_TOWER = ("tower", "signs")
 WORD_RATE = 0.1  # of the decoder's rate: words must stay near the patches that were aligned with them
 
 
@@ -64,14 +88,14 @@ class Nano(nn.Module):
     All stages in a folder share its tokenizer: a tokenizer trained anew would number its tokens otherwise.
     """
 
-    def __init__(self, folder: Path, seed: int = 0) -> None:
+    def __init__(self, folder: Path, seed: int = 0, wider: bool = False) -> None:
         super().__init__()
         self.tokenizer = tokenizer.load_or_train(folder / "tokenizer")
         self.model: Any = architecture.build(self.tokenizer, seed)
-        self.outline = stages.outline_head()
+        self.outline = stages.outline_head(wider)
         names = Codebook.vocabulary()
         ids = {name: self.tokenizer.encode(f" {name}", add_special_tokens=False) for name in names}
-        self.codebook = Codebook(self.words, ids)
+        self.codebook = Codebook(self.words, ids, wider=wider)
 
     def make_sparse(self, seed: int = 0) -> None:
         """Copies dense feed-forward networks into experts (stage 4)."""
@@ -92,9 +116,9 @@ def trained_parts(nano: Nano, stage: str) -> tuple[list[nn.Parameter], list[nn.P
     seeing = [*nano.model.model.vision_tower.parameters(), *nano.model.model.multi_modal_projector.parameters()]
     seeing += list(nano.outline.parameters())
     language = list(nano.model.model.language_model.parameters())
-    if stage == "tower":
+    if stage in ON_TOWER:
         return seeing, []
-    if stage == "decoder":  # word embeddings stand still, since the ideal patches are made of them
+    if stage in ON_IDEAL:  # word embeddings stand still, since the ideal patches are made of them
         words = nano.model.get_input_embeddings().weight
         return [], [p for p in language if p is not words]
     return seeing, language
@@ -130,22 +154,25 @@ def stage_loss(nano: Nano, stage: Stage, step: int) -> tuple[Tensor, dict[str, f
     """The loss of one step on freshly drawn scenes, and its shares of right answers by kind."""
     import numpy as np
 
-    scenes = stages.draw_scenes("pretrain", stage.first_scene + step * stage.pictures, stage.pictures)
+    place = ("pretrain", stage.first_scene + step * stage.pictures, stage.pictures)
+    scenes = stages.draw_scenes(*place) if stage.name in FIRST else stages.draw_wider_scenes(*place, stage.flocks)
     rng = random.Random(f"{stage.name}/{step}")
-    if stage.name == "tower":
+    if stage.name in ON_TOWER:
         pixels = stages.normalise(np.stack([scene.pixels() for scene in scenes]))
         with torch.autocast("cpu", torch.bfloat16):
             seen = stages.visual_tokens(nano.model, pixels)
         return stages.tower_loss(seen, patch_labels(scenes), nano.codebook, nano.outline)
-    rows = stages.make_rows(nano.tokenizer, scenes, stage.turns, rng, with_pixels=stage.name != "decoder")
-    if stage.name == "decoder":
+    asking = questions if stage.name in FIRST else wider_questions
+    ideally = stage.name in ON_IDEAL
+    rows = stages.make_rows(nano.tokenizer, scenes, stage.turns, rng, not ideally, asking.questions)
+    if ideally:
         ideal = nano.codebook.ideal(rows.labels)
         noise = torch.randn(ideal.shape, generator=torch.Generator().manual_seed(step))
         seen = ideal + 0.04 * noise
         seen[..., 0] -= 0.6
         with torch.autocast("cpu", torch.bfloat16):
-            loss, right, _ = stages.decoder_loss(nano.model, seen, rows)
-        return loss, {kind: hits / count for kind, (hits, count) in right.items()}
+            loss, right, balance = stages.decoder_loss(nano.model, seen, rows)
+        return loss + 0.01 * balance, {kind: hits / count for kind, (hits, count) in right.items()}
     assert rows.pixels is not None
     with torch.autocast("cpu", torch.bfloat16):
         seen = stages.visual_tokens(nano.model, rows.pixels)
@@ -245,30 +272,65 @@ def prepare(nano: Nano, stage: str, folder: Path) -> None:
     elif stage == "sparse":
         load_weights(nano, "joint", folder)
         nano.make_sparse()
+    elif stage in ("signs", "lookups"):
+        nano.make_sparse()
+        load_weights(nano, "sparse", folder, ("model.",))
+        nano.model.to(torch.bfloat16).float()
+    elif stage == "wider":
+        nano.make_sparse()
+        load_weights(nano, "signs", folder, seeing)
+        load_weights(nano, "lookups", folder, ("model.model.language_model",))
+
+
+def adopt(base: Path, folder: Path) -> None:
+    """Takes a finished base's weights, tokenizer and log in place of the first four stages.
+
+    Raises UsageError where the folder is not that of a finished nano.
+    """
+    from safetensors.torch import save_file
+    from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
+
+    if not (base / "pretraining.jsonl").exists():
+        raise UsageError(f"--from {base}: no pretraining.jsonl in it; give the folder of a finished nano")
+    folder.mkdir(parents=True, exist_ok=True)
+    PreTrainedTokenizerFast.from_pretrained(base).save_pretrained(folder / "tokenizer")
+    model = LlavaForConditionalGeneration.from_pretrained(base, dtype=torch.float32)
+    state = {f"model.{name}": value.contiguous() for name, value in model.state_dict().items()}
+    del state["model.lm_head.weight"]
+    save_file(state, folder / "sparse.safetensors")
+    shutil.copyfile(base / "pretraining.jsonl", folder / "sparse.jsonl")
 
 
 def recipe(steps_scale: float = 1.0) -> Iterator[Stage]:
-    """The four stages; `steps_scale` shortens them all (for a trial)."""
+    """The stages; `steps_scale` shortens them all (for a trial)."""
     for stage in RECIPE:
         yield replace(stage, steps=max(1, round(stage.steps * steps_scale)))
 
 
 def pretrain(
-    folder: Path, log: Log, steps_scale: float = 1.0, only: str | None = None, minutes: float | None = None
+    folder: Path,
+    log: Log,
+    steps_scale: float = 1.0,
+    only: str | None = None,
+    minutes: float | None = None,
+    start: Path | None = None,
 ) -> Path | None:
     """Runs the stages in order, each from its checkpoint, or `only` one of them.
 
-    Returns the folder of the finished base, None where the last stage was not among them.
+    `start` is the folder of a finished base that stands for the first four. Returns the folder of the finished base,
+    None where the last stage was not among them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recipe.json").write_text(json.dumps([asdict(stage) for stage in recipe(steps_scale)], indent=1) + "\n")
+    if start is not None and not (folder / f"{FIRST[-1]}.safetensors").exists():
+        adopt(start, folder)
     for stage in recipe(steps_scale):
-        if only is not None and stage.name != only:
+        if (only is not None and stage.name != only) or (start is not None and stage.name in FIRST):
             continue
-        nano = Nano(folder)
+        nano = Nano(folder, wider=stage.name not in FIRST)
         prepare(nano, stage.name, folder)
         run_stage(nano, stage, folder, log, minutes)
-        if stage.name == "sparse":
+        if stage.name == RECIPE[-1].name:
             from lynx_cl.base.nano.export import export
 
             logs = [folder / f"{stage.name}.jsonl" for stage in RECIPE]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lynx_cl.base.nano.phrasings import TEMPLATES, vary
@@ -32,6 +32,8 @@ class Question:
     template: str = ""
 
 
+#: Fields of a phrasing (and the key of its templates, where it is not the kind), answer, expected start of an answer.
+Made = tuple[dict[str, str], str, str] | None
 _NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight")
 
 
@@ -58,7 +60,11 @@ def ask(kind: str, scene: Scene, rng: random.Random, stray: bool = True) -> Ques
 
     `stray` puts words before some questions that do not belong there, so that nano learns to look past them.
     """
-    made = _MAKERS[kind](scene, rng)
+    return put(kind, _MAKERS[kind](scene, rng), rng, stray)
+
+
+def put(kind: str, made: Made, rng: random.Random, stray: bool) -> Question | None:
+    """A question in words: what a kind's maker found out, in one of the kind's phrasings. None stays None."""
     if made is None:
         return None
     fields, answer, expected = made
@@ -67,10 +73,8 @@ def ask(kind: str, scene: Scene, rng: random.Random, stray: bool = True) -> Ques
     return Question(kind, vary(text, rng, stray), answer, expected, template)
 
 
-Made = tuple[dict[str, str], str, str] | None
-
-
-def _single(scene: Scene) -> list[SceneObject]:
+def single(scene: Scene) -> list[SceneObject]:
+    """The objects that are the only ones of their category."""
     counts = Counter(o.category for o in scene.objects)
     return [o for o in scene.objects if counts[o.category] == 1]
 
@@ -106,7 +110,7 @@ def _caption(scene: Scene, rng: random.Random) -> Made:
 
 
 def _describe(scene: Scene, rng: random.Random) -> Made:
-    things = [o for o in _single(scene) if o.place_margin >= MARGIN]
+    things = [o for o in single(scene) if o.place_margin >= MARGIN]
     if not things:
         return None
     thing = rng.choice(things)
@@ -121,15 +125,15 @@ def _presence(scene: Scene, rng: random.Random) -> Made:
     present = sorted({o.category for o in scene.objects})
     if rng.random() < 0.5:
         name = rng.choice(present)
-        single = [o for o in _single(scene) if o.category == name]
-        answer = f"yes, {phrase(single[0])}" if single else "yes, more than one"
+        alone = [o for o in single(scene) if o.category == name]
+        answer = f"yes, {phrase(alone[0])}" if alone else "yes, more than one"
         return {"a": article(name)}, answer, "yes"
     name = rng.choice([c.name for c in COCO if c.name not in present])
     return {"a": article(name)}, "no", "no"
 
 
 def _size(scene: Scene, rng: random.Random) -> Made:
-    things = _single(scene)
+    things = single(scene)
     if not things:
         return None
     thing = rng.choice(things)
@@ -137,7 +141,7 @@ def _size(scene: Scene, rng: random.Random) -> Made:
 
 
 def _place(scene: Scene, rng: random.Random) -> Made:
-    things = [o for o in _single(scene) if o.place_margin >= MARGIN]
+    things = [o for o in single(scene) if o.place_margin >= MARGIN]
     if not things:
         return None
     thing = rng.choice(things)
@@ -156,7 +160,7 @@ def _at(scene: Scene, rng: random.Random) -> Made:
 
 def _reaches(thing: SceneObject, place: str) -> bool:
     """Whether an object's centre lies within MARGIN of a part of the picture."""
-    from lynx_cl.data.scenes.scene import COLUMNS, ROWS, SIDE
+    from lynx_cl.data.scenes.places import COLUMNS, ROWS, SIDE
 
     row, column = place.split()
     x, y = thing.center
@@ -166,7 +170,7 @@ def _reaches(thing: SceneObject, place: str) -> bool:
 
 
 def _next(scene: Scene, rng: random.Random) -> Made:
-    things = [(o, nearest(o, scene)) for o in _single(scene)]
+    things = [(o, nearest(o, scene)) for o in single(scene)]
     things = [(o, n) for o, n in things if n is not None]
     if not things:
         return None
@@ -177,9 +181,9 @@ def _next(scene: Scene, rng: random.Random) -> Made:
 
 def _relation(scene: Scene, rng: random.Random) -> Made:
     pairs = []
-    single = _single(scene)
-    for a in single:
-        for b in single:
+    alone = single(scene)
+    for a in alone:
+        for b in alone:
             if a is b:
                 continue
             dx, dy = a.center[0] - b.center[0], a.center[1] - b.center[1]
@@ -290,15 +294,20 @@ def drill(rng: random.Random) -> Question:
     return Question("number", f"Which is smaller, {n} or {m}?", str(min(n, m)), str(min(n, m)))
 
 
-def questions(scene: Scene, count: int, rng: random.Random) -> list[Question]:
-    """`count` questions about one scene, kinds drawn by WEIGHTS, unanswerable ones left out and drawn again."""
+def questions(
+    scene: Scene,
+    count: int,
+    rng: random.Random,
+    ask: Callable[[str, Scene, random.Random], Question | None] = ask,
+    weights: Mapping[str, float] = WEIGHTS,
+) -> list[Question]:
+    """`count` questions about one scene, kinds drawn by `weights`, unanswerable ones left out and drawn again."""
     asked: list[Question] = []
-    kinds = list(WEIGHTS)
-    weights = [WEIGHTS[kind] for kind in kinds]
+    kinds = list(weights)
     for _ in range(6 * count):
         if len(asked) == count:
             break
-        made = ask(rng.choices(kinds, weights)[0], scene, rng)
+        made = ask(rng.choices(kinds, tuple(weights.values()))[0], scene, rng)
         if made is not None and all(made.question != other.question for other in asked):
             asked.append(made)
     return asked

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lynx_cl.base.nano.labels import OUTLINE, STRIPS, Codebook, PatchLabels, patch_labels
+from lynx_cl.base.nano.labels import ALPHABET, OUTLINE, STRIPS, Codebook, PatchLabels, patch_labels
 from lynx_cl.base.nano.model import GRID, HIDDEN
 from lynx_cl.base.nano.packing import IGNORE, pack_rows
-from lynx_cl.base.nano.questions import Question, drill, questions
-from lynx_cl.data.scenes import SIDE, Scene, make_scene
+from lynx_cl.base.nano.questions import Question, drill
+from lynx_cl.data.scenes import SIDE, Scene, make_flock, make_scene, with_sign
+from lynx_cl.data.scenes.signs import LETTERS
 
 if TYPE_CHECKING:
     from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
@@ -34,8 +35,17 @@ LABEL_WEIGHTS = {
     "from_right": 0.2,
     "from_top": 0.2,
     "from_bottom": 0.2,
+    "same": 0.4,
+    "alike": 0.3,
+    "own": 0.3,
+    "word": 1.0,
+    **{f"letter_{i}": 0.4 for i in range(LETTERS)},
 }
-OUTLINE_WEIGHT, MARGINS_WEIGHT = 1.0, 6.0
+OUTLINE_WEIGHT, MARGINS_WEIGHT, GLYPHS_WEIGHT = 1.0, 6.0, 20.0
+#: Labels whose share of right patches is reported.
+_REPORTED = {"category", "size", "row", "column", "neighbour", "count", "from_left", "from_bottom"}
+_ON_SIGNS = {"word", "letter_0", "letter_1"}
+_REPORTED |= {"same", "alike", "own"} | _ON_SIGNS
 _SHARPNESS = 10.0  # logits are this times the dot product with the codebook's rows
 
 
@@ -59,6 +69,15 @@ def draw_scenes(split: str, first: int, count: int) -> list[Scene]:
     return [make_scene(split, 0, first + i) for i in range(count)]
 
 
+def draw_wider_scenes(split: str, first: int, count: int, flocks: float) -> list[Scene]:
+    """As `draw_scenes`, but a share `flocks` holds few categories, and three of four have a sign where one fits."""
+    numbers = range(first, first + count)
+    drawn = [
+        make_flock(split, 0, i) if int((i + 1) * flocks) > int(i * flocks) else make_scene(split, 0, i) for i in numbers
+    ]
+    return [with_sign(scene) if scene.index % 4 else scene for scene in drawn]
+
+
 def turn_ids(tokenizer: PreTrainedTokenizerFast, asked: Question) -> tuple[list[int], list[int]]:
     """Token ids of a question up to the assistant's mark, and of its answer with the end mark; as the chat template."""
     question = f"<|user|> {asked.question}<|end|><|assistant|>"
@@ -75,8 +94,9 @@ def make_rows(
     turns: int,
     rng: random.Random,
     with_pixels: bool,
+    questions: Callable[[Scene, int, random.Random], list[Question]],
 ) -> Rows:
-    """`turns` questions about each scene, packed; one in twelve is a number drill."""
+    """`turns` of the `questions` about each scene, packed; one in fourteen is a number drill."""
     bos, image = tokenizer.bos_token_id, tokenizer.convert_tokens_to_ids("<image>")
     prefix = [bos] + [image] * (GRID * GRID)
     asked = []
@@ -101,22 +121,26 @@ def tower_loss(seen: Tensor, labels: PatchLabels, codebook: Codebook, outline: n
     """Loss of visual tokens (B, 36, hidden) against the dense labels, and the share of object patches right."""
     seen = seen.float()
     total = seen.new_zeros(())
-    for name, weight in LABEL_WEIGHTS.items():
-        logits = _SHARPNESS * seen @ codebook.tables[name].T
-        total = total + weight * F.cross_entropy(
-            logits.flatten(0, 1), getattr(labels, name).flatten(), ignore_index=IGNORE
+    for name, table in codebook.tables.items():
+        logits = _SHARPNESS * seen @ table.T
+        total = total + LABEL_WEIGHTS[name] * F.cross_entropy(
+            logits.flatten(0, 1), labels.of(name).flatten(), ignore_index=IGNORE
         )
     thing = labels.size >= 0
-    drawn, margins = outline(seen[thing]).split((OUTLINE * OUTLINE, 4 * STRIPS), -1)
+    drawn, margins, _ = outline(seen[thing]).tensor_split((OUTLINE * OUTLINE, OUTLINE * OUTLINE + 4 * STRIPS), -1)
     total = total + OUTLINE_WEIGHT * F.binary_cross_entropy_with_logits(drawn, labels.outline[thing])
     total = total + MARGINS_WEIGHT * F.binary_cross_entropy_with_logits(margins, labels.margins[thing])
+    sign = labels.word >= 0
+    if sign.any():
+        glyphs = outline(seen[sign])[:, OUTLINE * OUTLINE + 4 * STRIPS :]
+        total = total + GLYPHS_WEIGHT * F.binary_cross_entropy_with_logits(glyphs, labels.glyphs[sign])
     ideal = codebook.ideal(labels)
     total = total + 1.0 - F.cosine_similarity(seen[..., 1:], ideal[..., 1:], dim=-1).mean()
     with torch.no_grad():
         right = {}
-        for name in ("category", "size", "row", "column", "neighbour", "count", "from_left", "from_bottom"):
-            index = getattr(labels, name)
-            keep = thing & (index >= 0)
+        for name in _REPORTED & codebook.tables.keys():
+            index = labels.of(name)
+            keep = (index >= 0) & (sign if name in _ON_SIGNS else thing)
             right[name] = ((seen @ codebook.tables[name].T).argmax(-1) == index)[keep].float().mean().item()
         right["outline"] = ((drawn > 0) == (labels.outline[thing] > 0.5)).float().mean().item()
         sizes = (margins.sigmoid() - labels.margins[thing]).unflatten(-1, (4, STRIPS)).sum(-1)
@@ -172,6 +196,6 @@ def decoder_loss(
     return loss, right, balance
 
 
-def outline_head() -> nn.Linear:
-    """Reads the outline and the margins off a visual token; used in pretraining only."""
-    return nn.Linear(HIDDEN, OUTLINE * OUTLINE + 4 * STRIPS)
+def outline_head(wider: bool) -> nn.Linear:
+    """Reads the outline and the margins off a visual token, and `wider` the letters; used in pretraining only."""
+    return nn.Linear(HIDDEN, OUTLINE * OUTLINE + 4 * STRIPS + (len(ALPHABET) if wider else 0))

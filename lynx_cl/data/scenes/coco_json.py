@@ -9,7 +9,8 @@ import numpy as np
 from pycocotools import mask as rle
 
 from lynx_cl.data.scenes.categories import BY_NAME, Category
-from lynx_cl.data.scenes.scene import SIDE, Scene
+from lynx_cl.data.scenes.places import SIDE
+from lynx_cl.data.scenes.scene import Scene
 
 
 def to_coco(scenes: Iterable[Scene]) -> dict[str, Any]:

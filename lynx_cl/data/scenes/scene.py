@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
 from lynx_cl.data.scenes.categories import BY_NAME, COCO
 from lynx_cl.data.scenes.draw import GROUNDS, paint_ground, solid, sprite
+from lynx_cl.data.scenes.places import SIDE, place_margin, place_of
+from lynx_cl.data.scenes.signs import Sign, place_sign, plate_pixels
 from lynx_cl.errors import UsageError
 
-SIDE = 96  # pixels
 #: Longer side of an object in pixels, by size word; the gaps between the ranges keep the words unambiguous.
 SIZES: dict[str, tuple[int, int]] = {"small": (17, 22), "medium": (28, 35), "large": (44, 54)}
-ROWS = ("top", "middle", "bottom")
-COLUMNS = ("left", "center", "right")
 #: First index of each split's range. A range holds 2**32 scenes for each seed, so splits never meet.
 SPLITS = {"pretrain": 0, "train": 1 << 32, "calibration": 2 << 32, "test": 3 << 32}
+_SIGN, _FLOCK = 1, 2  # draws of a sign, and of few categories, stay apart from those of a scene
 _MAX_COVER = 0.15  # of the smaller box: how much of it another box may overlap
 
 
@@ -54,37 +54,40 @@ class SceneObject:
 
     @property
     def row(self) -> str:
-        return ROWS[min(2, int(self.center[1] * 3 / SIDE))]
+        return self.place.split()[0]
 
     @property
     def column(self) -> str:
-        return COLUMNS[min(2, int(self.center[0] * 3 / SIDE))]
+        return self.place.split()[1]
 
     @property
     def place(self) -> str:
         """Which of the nine parts of the picture holds the centre: 'top left', 'middle center', ..."""
-        return f"{self.row} {self.column}"
+        return place_of(self.center)
 
     @property
     def place_margin(self) -> float:
         """Distance in pixels from the centre to the nearest border between two parts."""
-        return min(abs(v - line) for v in self.center for line in (SIDE / 3, 2 * SIDE / 3))
+        return place_margin(self.center)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """The truth of one picture."""
+    """The truth of one picture. `variant` tells it from the other pictures of the same number."""
 
     split: str
     seed: int
     index: int
     ground: str
     objects: tuple[SceneObject, ...]
+    sign: Sign | None = None
+    variant: str = ""
 
     @property
     def key(self) -> str:
         """Names the picture: equal keys, equal pixels."""
-        return f"scenes/{self.seed}/{SPLITS[self.split] + self.index}"
+        key = f"scenes/{self.seed}/{SPLITS[self.split] + self.index}"
+        return f"{key}/{self.variant}" if self.variant else key
 
     @functools.cached_property
     def image(self) -> Image.Image:
@@ -102,6 +105,9 @@ class Scene:
             window = canvas[thing.top : thing.top + height, thing.left : thing.left + width]
             window *= 1.0 - alpha
             window += colour
+        if self.sign is not None:
+            plate = plate_pixels(self.sign.text, self.sign.plate)
+            canvas[self.sign.top :, self.sign.left :][: plate.shape[0], : plate.shape[1]] = plate
         return np.clip(canvas + 0.5, 0, 255).astype(np.uint8)
 
     def owners(self) -> np.ndarray:
@@ -183,6 +189,23 @@ def _cover(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> float:
     if width <= 0 or height <= 0:
         return 0.0
     return width * height / min((a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1]))
+
+
+def make_flock(split: str, seed: int, index: int) -> Scene:
+    """A scene of one to three categories, several things of each; as `make_scene` otherwise."""
+    if split not in SPLITS:
+        raise UsageError(f"scenes: unknown split '{split}'; known: {', '.join(SPLITS)}")
+    rng = np.random.default_rng([seed, SPLITS[split] + index, _FLOCK])
+    chosen = rng.choice(len(_DEFAULT_NAMES), int(rng.integers(1, 4)), replace=False)
+    names = tuple(_DEFAULT_NAMES[i] for i in chosen for _ in range(6))
+    return replace(make_scene(split, seed, index, names), variant="flock")
+
+
+def with_sign(scene: Scene) -> Scene:
+    """The same scene with a sign where it covers nothing; the scene itself where none fits. Same scene, same sign."""
+    number = SPLITS[scene.split] + scene.index
+    sign = place_sign(np.random.default_rng([scene.seed, number, _SIGN]), [o.box for o in scene.objects], SIDE)
+    return scene if sign is None else replace(scene, sign=sign, variant=f"{scene.variant}+sign".lstrip("+"))
 
 
 def scenes(split: str, count: int, seed: int = 0, start: int = 0) -> Iterator[Scene]:
