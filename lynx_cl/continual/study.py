@@ -18,10 +18,11 @@ from lynx_cl.base.settings import Settings, layered, read_settings
 from lynx_cl.continual.config import EvaluationSettings
 from lynx_cl.continual.course import Budget, Lesson
 from lynx_cl.continual.method import read_method
+from lynx_cl.data.kinds import kinds
 from lynx_cl.data.sources import open_source
 from lynx_cl.errors import UsageError
 from lynx_cl.home import Home, shipped
-from lynx_cl.tasks import METRICS, load_card
+from lynx_cl.tasks import load_card
 
 NAME = r"^[a-z0-9][a-z0-9-]*$"
 EXAMPLE = "budget.steps=100"
@@ -165,8 +166,8 @@ def lessons(study: Study, order: Sequence[str], home: Home, where: str = "") -> 
         wanted = study.tasks[name]
         card = load_card(name, home)
         if wanted.metric is not None:
-            if wanted.metric not in METRICS[card.kind]:
-                known = ", ".join(METRICS[card.kind])
+            if wanted.metric not in kinds()[card.kind].metrics:
+                known = ", ".join(kinds()[card.kind].metrics)
                 raise UsageError(f"{where}tasks.{name}.metric = '{wanted.metric}': unknown; known: {known}")
             card = card.model_copy(update={"metric": wanted.metric})
         spec = wanted.data or card.source
