@@ -49,7 +49,7 @@ def detection_scores(found: Sequence[list[Item] | None], true: Sequence[list[Ite
 
     >>> box = (0.0, 0.0, 0.5, 0.5)
     >>> scores = detection_scores([[("dog", box)], None], [[("dog", box)], [("cat", box)]])
-    >>> round(scores["f1"], 3), scores["map50"], scores["parse_failure"]
+    >>> tuple(round(scores[name], 3) for name in ("f1", "map50", "parse_failure"))
     (0.667, 0.5, 0.5)
     """
     if not true or len(found) != len(true):

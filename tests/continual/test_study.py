@@ -63,7 +63,7 @@ def test_the_order_of_the_tasks_is_the_default(home: Home) -> None:
         ({"methods": {"lora": {"rnk": 2}}}, "methods.lora: key 'rnk' is unknown; known: alpha"),
         ({"methods": {"a/b": {"method": "lora"}}}, "label 'a/b': give letters"),
         ({"methods": {}}, "methods = {}: dictionary should have at least 1 item"),
-        ({"tasks": {"countin": None}, "orders": []}, "task 'countin' is unknown; known: cells, counting"),
+        ({"tasks": {"countin": None}, "orders": []}, "task 'countin' is unknown; known: cells, comparison, counting"),
         (
             {"tasks": {"counting": {"metric": "acc_iou50"}}, "orders": []},
             "tasks.counting.metric = 'acc_iou50': unknown",
