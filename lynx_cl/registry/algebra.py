@@ -14,6 +14,7 @@ from lynx_cl.errors import LynxError, UsageError
 from lynx_cl.registry import faults
 from lynx_cl.registry.merge import PREFERENCES, Joined, Prefer, join
 from lynx_cl.registry.reach import Source, references
+from lynx_cl.registry.scratch import writing
 from lynx_cl.registry.snapshot import DIGEST, Snapshot, TaskEntry
 from lynx_cl.registry.store import Registry, brief
 
@@ -146,16 +147,17 @@ def take_in(
         joined = union(parent)
         if not joined.entries and joined.router == parent.router:
             raise _NothingToDo
-        copy_objects(other, registry, [theirs])  # again, under the lock: a collection may have run in between
+        copy_objects(other, registry, [theirs])  # again, under the lock: what was there may have been collected
         return {"tasks": registry.entries(parent).put_all(joined.entries).root, "router": joined.router}
 
     union(registry.head())  # a conflict is told before anything is copied
-    copy_objects(other, registry, [theirs])
-    faults.fault_point("merge.objects")
-    try:
-        snapshot = registry.commit(change, command=command)
-    except _NothingToDo:
-        return Merged(registry.head(), (), ())
+    with writing(registry.scratch):
+        copy_objects(other, registry, [theirs])
+        faults.fault_point("merge.objects")
+        try:
+            snapshot = registry.commit(change, command=command)
+        except _NothingToDo:
+            return Merged(registry.head(), (), ())
     assert joined is not None
     return Merged(snapshot, joined.taken, joined.settled)
 

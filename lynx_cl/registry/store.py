@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import JsonValue
 
@@ -30,12 +30,14 @@ from lynx_cl.registry import faults, log
 from lynx_cl.registry.canonical import sha256
 from lynx_cl.registry.durable import make_folder, write_whole
 from lynx_cl.registry.objects import ObjectStore
+from lynx_cl.registry.scratch import writing
 from lynx_cl.registry.snapshot import DIGEST, AddRecord, BaseRef, Snapshot, TaskEntry, TaskManifest, Version
 from lynx_cl.registry.tree import TaskMap
 from lynx_cl.registry.views import Model, Row, TaskVersion, parse, row
 
 LOCK_SECONDS = 60.0
 
+Found = TypeVar("Found")
 Rows = list[Row]
 History = list[log.LogEntry]
 
@@ -103,7 +105,7 @@ class Registry:
 
     def tasks(self) -> tuple[str, ...]:
         """Names of the tasks in canonical order; empty where there is no registry."""
-        return tuple(self.entries()) if self.exists() else ()
+        return self._steady(lambda: tuple(self.entries()) if self.exists() else ())
 
     def entries(self, snapshot: Snapshot | None = None) -> TaskMap:
         """The tasks of a snapshot, by default the head. Raises LynxError where there is none."""
@@ -111,6 +113,9 @@ class Registry:
 
     def task(self, address: str) -> TaskVersion:
         """The current version of `name`, or the one addressed by `name@2`. Raises UsageError for an unknown one."""
+        return self._steady(lambda: self._task(address))
+
+    def _task(self, address: str) -> TaskVersion:
         entries = self.entries()
         name, _, number = address.partition("@")
         entry = entries.get(name)
@@ -142,6 +147,9 @@ class Registry:
 
     def list(self) -> Rows:
         """The current version of every task, by name."""
+        return self._steady(self._rows)
+
+    def _rows(self) -> Rows:
         if not self.exists():
             return []
         head = self.head()
@@ -149,6 +157,9 @@ class Registry:
 
     def log(self) -> History:
         """The commits that led to the head, the first one first."""
+        return self._steady(self._history)
+
+    def _history(self) -> History:
         entries = log.read(self.path / "log")
         chain: History = []
         digest = self.head_digest()
@@ -225,14 +236,11 @@ class Registry:
         record = (record or AddRecord(created=now())).but(files=kept)
         manifest = manifest.but(files={role: sha256(data) for role, data in files.items()})
         contents = [*(record_files or {}).values(), *files.values(), manifest.to_bytes(), record.to_bytes()]
-        for data in contents:
-            self.objects.put(data)
         version = Version.of(manifest, record)
-        faults.fault_point("add.objects")
 
         def with_task(parent: Snapshot) -> dict[str, Any]:
             self._check_addable(parent, manifest, update)
-            for data in contents:  # a collection may have run since they were put; no other can while the lock is held
+            for data in contents:  # what was there before this add may have been collected since it was put
                 if not self.objects.path(sha256(data)).is_file():
                     self.objects.put(data)
             entries = self.entries(parent)
@@ -241,7 +249,11 @@ class Registry:
             entry = TaskEntry(current=number, versions={**before, number: version})
             return {"tasks": entries.put(manifest.task, entry).root, "certificate": kept.get("certificate")}
 
-        return self.commit(with_task, command=command, task=manifest.task, expect=expect)
+        with writing(self.scratch):
+            for data in contents:
+                self.objects.put(data)
+            faults.fault_point("add.objects")
+            return self.commit(with_task, command=command, task=manifest.task, expect=expect)
 
     def commit(
         self,
@@ -282,6 +294,16 @@ class Registry:
                 f"task {manifest.task!r} is in {self.path} already, as version {entry.current}; "
                 "updating it adds a version"
             )
+
+    def _steady(self, read: Callable[[], Found]) -> Found:
+        """What `read` finds at the head; again at the next head where that of before was collected while it read."""
+        while True:
+            head = self.head_digest()
+            try:
+                return read()
+            except LynxError:
+                if self.head_digest() == head:
+                    raise
 
     def _stored(self, model: type[Model], digest: str) -> Model:
         return parse(model, self.read(digest), self.objects.path(digest))

@@ -26,7 +26,22 @@ def verify(registry: Registry) -> list[Problem]:
     """All that is wrong with a registry; nothing for one that does not exist.
 
     Files that nothing refers to (left by a crash before the commit) are no problem, unless their bytes have changed.
+    Takes no lock: where the registry moves on meanwhile, what looked wrong is looked at again.
     """
+    while True:
+        moment = _moment(registry)
+        problems = _problems(registry)
+        if not problems or moment == _moment(registry):
+            return problems
+
+
+def _moment(registry: Registry) -> tuple[bytes | None, ...]:
+    """What every commit and every collection of snapshots changes."""
+    paths = (registry.path / "head", registry.path / registry.BEGINNING)
+    return tuple(path.read_bytes() if path.is_file() else None for path in paths)
+
+
+def _problems(registry: Registry) -> list[Problem]:
     problems = [*_damaged_objects(registry)]
     snapshots, damaged = _read_snapshots(registry)
     problems += damaged
@@ -44,7 +59,11 @@ def leftovers(registry: Registry) -> list[Path]:
 
 def _damaged_objects(registry: Registry) -> Iterator[Problem]:
     for path in registry.objects:
-        if sha256(path.read_bytes()) != path.parent.name + path.name:
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:  # collected since it was listed; if it is needed, it is told of as missing
+            continue
+        if sha256(data) != path.parent.name + path.name:
             yield _problem(registry, path, "the object's bytes have changed")
 
 
@@ -55,14 +74,16 @@ def _read_snapshots(registry: Registry) -> tuple[dict[str, Snapshot], list[Probl
         try:
             snapshots[path.stem] = registry.snapshot(path.stem)
         except LynxError:
-            problems.append(_problem(registry, path, "the snapshot's bytes have changed"))
+            if path.exists():
+                problems.append(_problem(registry, path, "the snapshot's bytes have changed"))
     return snapshots, problems
 
 
 def _missing_objects(registry: Registry, snapshot: Snapshot, seen: set[str]) -> Iterator[Problem]:
+    own = registry.snapshots / f"{snapshot.digest}.json"
     for digest, what in references(registry, snapshot, seen):
         path = registry.objects.path(digest)
-        if not path.is_file():
+        if not path.is_file() and own.exists():  # a collection takes a snapshot away before its objects
             yield _problem(registry, path, f"missing: {what}")
 
 
