@@ -125,7 +125,9 @@ class Remote:
                     f"{self.address}: {name} is missing there; push again from a copy that has it"
                 ) from None
         if sha256(data) != digest:
-            raise LynxError(f"{self.address}: the bytes of {name} have changed; push again from a sound copy")
+            raise LynxError(
+                f"{self.address}: the bytes of {name} have changed; remove it there and push again from a sound copy"
+            )
         return bytes(data)
 
     def _list(self, folder: str) -> dict[str, int]:
@@ -201,7 +203,7 @@ def push(registry: Registry, address: str, prefer: Prefer | None = None) -> Push
     there = remote.present
     objects = sent = 0
     for digest, _ in references(registry, merged):
-        data_size = registry.objects.path(digest).stat().st_size
+        data_size = registry.objects.size(digest)
         if there.get(digest) == data_size:
             continue
         remote.write(f"objects/sha256/{digest[:2]}/{digest[2:]}", registry.read(digest))

@@ -20,6 +20,7 @@ from lynx_cl.registry.algebra import difference, drop_versions, find_snapshot, m
 from lynx_cl.registry.canonical import sha256
 from lynx_cl.registry.collect import collect
 from lynx_cl.registry.merge import merge_entries
+from lynx_cl.registry.scratch import writing
 from lynx_cl.registry.snapshot import TaskEntry, Version
 from lynx_cl.registry.tree import TaskMap
 from tests.registry.samples import BASE, OTHER_BASE, made, manifest, record
@@ -292,6 +293,33 @@ def test_collecting_keeps_the_history_it_is_asked_to_keep(tmp_path: Path) -> Non
         roll_back(registry, registry.log()[1].snapshot)
     put(registry, "reading", 1)
     assert verify(registry) == [] and collect(registry).snapshots == 0
+
+
+def test_what_a_running_command_has_written_is_not_collected(tmp_path: Path) -> None:
+    registry = filled(tmp_path, {"cells": 1, "counting": 1})
+    removed = registry.task("cells").bank
+    remove_task(registry, "cells")
+    with writing(registry.scratch):
+        new = registry.objects.put(b"of an add that has not committed yet")
+        collect(registry)
+        assert registry.objects.path(new).is_file() and not registry.objects.path(removed).exists()
+    assert collect(registry).objects == 1 and not registry.objects.path(new).exists()
+
+
+def test_a_reader_whose_snapshot_is_collected_reads_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = filled(tmp_path, {"cells": 1, "counting": 1})
+    reader, read = Registry(tmp_path), Registry.snapshot
+
+    def late(self: Registry, digest: str) -> Any:
+        if self is reader and "cells" in registry.tasks():
+            remove_task(registry, "cells")
+            collect(registry)
+        return read(self, digest)
+
+    monkeypatch.setattr(Registry, "snapshot", late)
+    assert [row.task for row in reader.list()] == ["counting"] and verify(registry) == []
 
 
 def test_a_damaged_registry_is_not_collected(tmp_path: Path) -> None:
