@@ -10,11 +10,12 @@ import typer
 
 from lynx_cl.cli.options import HomeOption, JsonOption, open_registry
 from lynx_cl.cli.output import note, percent, print_facts, print_json, print_table
-from lynx_cl.errors import UsageError
+from lynx_cl.errors import LynxError, UsageError
 
 if TYPE_CHECKING:
     from lynx_cl.registry import Registry
-    from lynx_cl.router.router import Decision, Router
+    from lynx_cl.router.embedders import Embedder
+    from lynx_cl.router.router import Decision, Router, RouterConfig
 
 BASELINES = ("nearest_mean", "knn", "joint_logistic")
 
@@ -31,7 +32,13 @@ def command(
         bool, typer.Option("--audit", help="Find tasks that are confused, alike, or hardly known.")
     ] = False,
     bench: Annotated[
-        Path | None, typer.Option("--bench", metavar="FILE", help="Judge the router on labelled prompts, JSON lines.")
+        Path | None,
+        typer.Option(
+            "--bench", metavar="PATH", help="Judge it on labelled prompts: JSON lines, or a folder of intents."
+        ),
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option("--save", metavar="FOLDER", help="Where a folder's tables go; else its results/.")
     ] = None,
     route_error: Annotated[
         float | None, typer.Option("--route-error", metavar="SHARE", help="How often the set may miss the right bank.")
@@ -43,8 +50,9 @@ def command(
 
     Example: lynx-cl route "Locate the dog." --explain
 
-    A line of a --bench FILE is {"text": ..., "task": ..., "split": "train"}; splits are train, calibration and test,
-    and a test prompt of no task has the task null. No bank is trained and no registry is needed.
+    A line of a --bench file is {"text": ..., "task": ..., "split": "train"}; splits are train, calibration and test,
+    and a test prompt of no task has the task null. A folder of intents is that of the routing study, see
+    experiments/routing/README.md. No bank is trained and no registry is needed.
     """
     from transformers.utils import logging
 
@@ -52,11 +60,15 @@ def command(
     if prompt is not None and not prompt.strip():
         raise UsageError("prompt: it is empty; write what you want to know")
     if len(wanted) != 1:
-        raise UsageError(f"route: give one of a PROMPT, --audit and --bench FILE, not {' and '.join(wanted) or 'none'}")
+        raise UsageError(f"route: give one of a PROMPT, --audit and --bench PATH, not {' and '.join(wanted) or 'none'}")
     changes = {} if route_error is None else {"error": route_error}
     logging.disable_progress_bar()
     registry = open_registry(home)
-    if bench is not None:
+    if save is not None and not (bench is not None and bench.expanduser().is_dir()):
+        raise UsageError("--save goes with --bench and a folder of intents")
+    if bench is not None and bench.expanduser().is_dir():
+        _study(registry, bench.expanduser(), save, changes, as_json)
+    elif bench is not None:
         _bench(registry, bench.expanduser(), changes, as_json)
     elif audit:
         _audit(registry, as_json)
@@ -92,9 +104,9 @@ def _route(
         print_facts(facts)
     else:
         why = _why(router, decision)
-        facts["similarity"] = f"{decision.similarity:.3f}, {abs(why['distance']):.3f} " + (
-            f"{'above' if why['distance'] >= 0 else 'below'} the bound of {decision.bound:.3f}"
-        )
+        if decision.distance is not None and decision.bound is not None:
+            beyond = "above" if decision.abstained else "within"
+            facts["distance"] = f"{decision.distance:.3f}, {beyond} the bound of {decision.bound:.3f}"
         facts["set"] = ", ".join(decision.candidates) or "empty"
         facts["who answers"] = why["policy"]
         facts["the set misses the right bank"] = router.promise.text()
@@ -117,7 +129,6 @@ def _why(router: Router, decision: Decision) -> dict[str, Any]:
         "ask": "nobody: the set is returned",
     }[router.config.several]
     return {
-        "distance": decision.similarity - decision.bound,
         "promise": dataclasses.asdict(router.promise),
         "policy": policy if several else "the one bank of the set" if decision.candidates else "the base",
         "mix": decision.mix(),
@@ -142,18 +153,33 @@ def _audit(registry: Registry, as_json: bool) -> None:
         note("no two tasks are confused, no two are alike, and each is known by enough prompts")
 
 
+def _study(registry: Registry, folder: Path, save: Path | None, changes: dict[str, Any], as_json: bool) -> None:
+    from lynx_cl.router.intents import read_intents
+    from lynx_cl.router.study import read_study, run_study
+    from lynx_cl.tracking.routing import write_study
+
+    config, embedder = _embedder(registry, folder, changes)
+    intents, wanted = read_intents(folder), read_study(folder)
+    out = save.expanduser() if save is not None else folder / "results"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LynxError(f"{out}: cannot be made ({error.strerror}); name another folder with --save") from None
+    facts = run_study(intents, embedder, config, wanted, note)
+    write_study(facts, out)
+    if as_json:
+        print_json(facts)
+        return
+    shown = ("method", "balanced_accuracy", "macro_f1", "ece", "ood_auroc", "ood_fpr95", "microseconds")
+    print_table(shown, [[row[name] for name in shown] for row in facts["usual"]])
+    note(f"tables and figures: {out}")
+
+
 def _bench(registry: Registry, path: Path, changes: dict[str, Any], as_json: bool) -> None:
     from lynx_cl.router import bench
-    from lynx_cl.router.embedders import embedder_named, needs_base
-    from lynx_cl.router.stored import router_config
 
-    config = router_config(registry, changes)
+    config, embedder = _embedder(registry, path, changes)
     records = bench.read_prompts(path)
-    if needs_base(config.embedder):
-        raise UsageError(
-            f"--bench {path}: the registry's embedder {config.embedder} needs pictures; give another --home"
-        )
-    embedder = embedder_named(config.embedder, None)
     facts = bench.judge(bench.embed(records, embedder), embedder, config, BASELINES)
     if as_json:
         print_json(facts)
@@ -163,3 +189,15 @@ def _bench(registry: Registry, path: Path, changes: dict[str, Any], as_json: boo
     ours = ("this router", facts["balanced_accuracy"], facts["macro_f1"], facts["microseconds"])
     rows = [ours, *((name, *(told[key] for key in told)) for name, told in peers.items())]
     print_table(("method", "balanced accuracy", "macro F1", "microseconds"), rows)
+
+
+def _embedder(registry: Registry, path: Path, changes: dict[str, Any]) -> tuple[RouterConfig, Embedder]:
+    from lynx_cl.router.embedders import embedder_named, needs_base
+    from lynx_cl.router.stored import router_config
+
+    config = router_config(registry, changes)
+    if needs_base(config.embedder):
+        raise UsageError(
+            f"--bench {path}: the registry's embedder {config.embedder} needs pictures; give another --home"
+        )
+    return config, embedder_named(config.embedder, None)

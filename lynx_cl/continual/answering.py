@@ -6,16 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
+from lynx_cl.banks.attach import attach
 from lynx_cl.banks.base import load_bank
 from lynx_cl.base.load import load_base
 from lynx_cl.continual.clauses import split_request
-from lynx_cl.continual.learned import Learned
 from lynx_cl.continual.policy import handed_back, owner
 from lynx_cl.data.example import to_pixels
 from lynx_cl.data.grammar import GrammarError
-from lynx_cl.evaluation.generate import Request, answer
+from lynx_cl.evaluation.generate import Request, answer, answer_on_the_way
 from lynx_cl.registry.snapshot import BASE_TASK
 from lynx_cl.registry.store import Registry
+from lynx_cl.router.embedders import Rows, Sight
 from lynx_cl.router.router import Decision, Several
 from lynx_cl.router.stored import load_router
 from lynx_cl.tasks import TaskCard
@@ -117,7 +120,26 @@ def _routed(
     registry: Registry, base: Base, requests: Sequence[Request], changes: Mapping[str, object] | None
 ) -> list[Answer]:
     router = load_router(registry, base.path, base, changes)
-    return _answers(registry, base, requests, router.decide(requests), router.config.several, registry.tasks())
+    several, tasks = router.config.several, registry.tasks()
+    sight = router.embedder if isinstance(router.embedder, Sight) and router.tasks else None
+    if sight is None or not all(map(sight.whole, requests)):
+        return _answers(registry, base, requests, router.decide(requests), several, tasks)
+    banks = _Banks(registry, base)
+    decisions: dict[int, Decision] = {}
+
+    def route(places: Sequence[int], rows: Rows) -> list[Owner]:
+        chosen = router.decide_rows(rows)
+        decisions.update(zip(places, chosen, strict=True))
+        owners = [owner(decision, several, tasks) for decision in chosen]
+        banks.load(owners)
+        return owners
+
+    with banks.attachment:
+        texts = answer_on_the_way(base, banks.attachment, requests, sight, route)
+    return [
+        banks.answer(request, decisions[i], several, tasks, text)
+        for i, (request, text) in enumerate(zip(requests, texts, strict=True))
+    ]
 
 
 def _answers(
@@ -128,25 +150,45 @@ def _answers(
     several: Several,
     tasks: Sequence[str],
 ) -> list[Answer]:
-    """Answers as decided, by the banks of `tasks`; only those that have a part in one are read."""
+    """Answers as decided, by the banks of `tasks`."""
     owners = [owner(decision, several, tasks) for decision in decisions]
     told = [i for i, decision in enumerate(decisions) if not handed_back(decision, several)]
-    names = sorted({name for i in told for name in _banks(owners[i])})
-    versions = {name: registry.task(name) for name in names}
-    banks = {name: load_bank(v.manifest, registry.read(v.bank), base) for name, v in versions.items()}
-    with Learned(versions, banks).attached(base) as attachment:
-        texts = answer(base, attachment, [requests[i] for i in told], [owners[i] for i in told])
+    banks = _Banks(registry, base)
+    with banks.attachment:
+        banks.load([owners[i] for i in told])
+        texts = answer(base, banks.attachment, [requests[i] for i in told], [owners[i] for i in told])
     said = dict(zip(told, texts, strict=True))
-    answers = []
-    for i, (request, decision) in enumerate(zip(requests, decisions, strict=True)):
+    return [
+        banks.answer(request, decision, several, tasks, said.get(i, ""))
+        for i, (request, decision) in enumerate(zip(requests, decisions, strict=True))
+    ]
+
+
+class _Banks:
+    """The banks that have a part in an answer; only those are read."""
+
+    def __init__(self, registry: Registry, base: Base) -> None:
+        self.registry, self.base = registry, base
+        self.attachment = attach(base.model, [])
+        self.versions: dict[str, TaskVersion] = {}
+
+    def load(self, owners: Sequence[Owner]) -> None:
+        """Reads and attaches what is not yet there. Raises LynxError for a bank that cannot be read."""
+        for name in sorted({name for one in owners for name in _banks(one)} - set(self.versions)):
+            version = self.registry.task(name)
+            with torch.inference_mode(False):  # a bank outlives the forward on whose way it is read
+                bank = load_bank(version.manifest, self.registry.read(version.bank), self.base)
+            self.attachment.add(name, bank)
+            self.versions[name] = version
+
+    def answer(self, request: Request, decision: Decision, several: Several, tasks: Sequence[str], text: str) -> Answer:
+        """What is told of a request that was decided so and answered by `text`."""
         candidates = {name: decision.probabilities[name] for name in decision.candidates}
-        if i not in said:
-            answers.append(Answer("", None, (), candidates))
-            continue
-        first = next(iter(_banks(owners[i])), None)
-        boxes = _boxes(said[i], request, versions[first], base) if first is not None else ()
-        answers.append(Answer(said[i], decision.task, boxes, candidates))
-    return answers
+        if handed_back(decision, several):
+            return Answer("", None, (), candidates)
+        first = next(iter(_banks(owner(decision, several, tasks))), None)
+        boxes = _boxes(text, request, self.versions[first], self.base) if first is not None else ()
+        return Answer(text, decision.task, boxes, candidates)
 
 
 def _banks(answerer: Owner) -> list[str]:

@@ -7,30 +7,21 @@ company. Where a processor still makes rows of one batch differ, they are padded
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from lynx_cl.base.chat import chat_text, model_inputs
-from lynx_cl.router.embedders import Request, Rows
+from lynx_cl.router.embedders import Request, Rows, Sight
 
 if TYPE_CHECKING:
     from lynx_cl.banks.attach import Attachment, Owner
     from lynx_cl.base.load import Base
 
 __all__ = ["Request", "answer", "answer_on_the_way"]
-
-
-class Seeing(Protocol):
-    """An embedder whose vectors a forward passes on its way: see `lynx_cl.router.trunk.TrunkEmbedder`."""
-
-    @property
-    def layer(self) -> str: ...
-
-    def pooled(self, requests: Sequence[Request], states: Tensor, inputs: Mapping[str, Tensor]) -> Rows: ...
 
 
 def answer(
@@ -64,7 +55,7 @@ def answer_on_the_way(
     base: Base,
     attachment: Attachment,
     requests: Sequence[Request],
-    embedder: Seeing,
+    embedder: Sight,
     route: Callable[[Sequence[int], Rows], Sequence[Owner]],
     *,
     max_new_tokens: int = 64,

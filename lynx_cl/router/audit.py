@@ -97,7 +97,7 @@ def _confusions(router: Router) -> Iterator[Confusion]:
             if task.count < 2:
                 continue
             shrinkage = router.classifier.shrinkage
-            scores = WITHOUT[router.config.method](router.tasks, rows.astype(np.float64), owners, shrinkage)
+            scores = WITHOUT[router.config.method](router.sums, rows.astype(np.float64), owners, shrinkage)
         sent: dict[str, list[tuple[float, str]]] = defaultdict(list)
         for row, text in zip(scores, texts, strict=True):
             best = int(np.argmax(row))

@@ -105,7 +105,7 @@ def fit(splits: dict[str, Labelled], embedder: Embedder, config: RouterConfig) -
 
 
 def judge(
-    splits: dict[str, Labelled], embedder: Embedder, config: RouterConfig, baselines: Sequence[str]
+    splits: dict[str, Labelled], embedder: Embedder, config: RouterConfig, baselines: Sequence[str], timed: bool = True
 ) -> dict[str, Any]:
     """What `route --bench` prints; shares are fractions, and a figure that the prompts do not allow is None.
 
@@ -114,9 +114,10 @@ def judge(
     - `coverage`, `set_size`: how often the set of candidates holds the right task, and its mean size; `promised` is
       the greatest share of misses that the calibration prompts allow to be promised.
     - `abstained`: of prompts that belong to a task; `foreign_abstained`: of those that belong to none.
-    - `ood_auroc`, `ood_fpr95`: prompts of a task told from prompts of none by how far above the bound they are near;
-      the latter is the share of prompts of none that pass where 95 % of the others do.
-    - `microseconds`: of one decision about a vector, and `embedding_microseconds` of making one: medians.
+    - `ood_auroc`, `ood_fpr95`: prompts of a task told from prompts of none by their distance to what is known; the
+      latter is the share of prompts of none that pass where 95 % of the others do.
+    - `microseconds`: of one decision about a vector, and `embedding_microseconds` of making one: medians; only where
+      `timed`.
     """
     router = fit(splits, embedder, config)
     known = splits["test"].known()
@@ -136,12 +137,13 @@ def judge(
         "abstained": _share([decision.abstained for decision in decisions]),
         "foreign_abstained": _share([decision.abstained for decision in outside]) if outside else None,
         **outliers(decisions, outside),
-        "microseconds": _median(lambda i: router.decide_rows(known.rows[i : i + 1]), len(known.rows)),
-        "embedding_microseconds": _median(lambda i: embedder.embed([Request(known.texts[i])]), len(known.texts)),
+        **(_times(router, known) if timed else {}),
         "tasks": len(names),
         "shrinkage": router.shrinkage,
         "temperature": router.temperature,
-        "baselines": {name: _baseline(BASELINES[name], splits["train"], known, names, truth) for name in baselines},
+        "baselines": {
+            name: _baseline(BASELINES[name], splits["train"], known, names, truth, timed) for name in baselines
+        },
     }
 
 
@@ -166,8 +168,8 @@ def outliers(inside: Sequence[Decision], outside: Sequence[Decision]) -> dict[st
     import torch
     from torchmetrics.functional.classification import binary_auroc
 
-    near, far = (np.array([d.similarity - d.bound for d in part]) for part in (inside, outside))
-    scores = torch.tensor(np.concatenate([near, far]) / 4 + 0.5)  # into [0, 1], which torchmetrics takes as they are
+    near, far = (np.array([1 / (1 + (d.distance or 0)) for d in part]) for part in (inside, outside))
+    scores = torch.tensor(np.concatenate([near, far]))
     labels = torch.tensor([1] * len(near) + [0] * len(far))
     passed = np.sort(near)[int(np.floor(0.05 * len(near)))]
     return {"ood_auroc": float(binary_auroc(scores, labels)), "ood_fpr95": float((far >= passed).mean())}
@@ -179,12 +181,19 @@ def _baseline(
     test: Labelled,
     names: list[str],
     truth: NDArray[np.int64],
+    timed: bool,
 ) -> dict[str, float]:
     owners = np.array([names.index(task) for task in train.tasks if task is not None])
     predict = fit_one(train.rows, owners)
+    times = {"microseconds": _median(lambda i: predict(test.rows[i : i + 1]), len(test.rows))} if timed else {}
+    return {**accuracy(truth, predict(test.rows), len(names)), **times}
+
+
+def _times(router: Router, known: Labelled) -> dict[str, float]:
+    embedder = router.embedder
     return {
-        **accuracy(truth, predict(test.rows), len(names)),
-        "microseconds": _median(lambda i: predict(test.rows[i : i + 1]), len(test.rows)),
+        "microseconds": _median(lambda i: router.decide_rows(known.rows[i : i + 1]), len(known.rows)),
+        "embedding_microseconds": _median(lambda i: embedder.embed([Request(known.texts[i])]), len(known.texts)),
     }
 
 

@@ -39,11 +39,11 @@ def log_loss(scores: Matrix, owners: NDArray[np.int64], doubt: float = 0.0) -> f
     return float((sums[counts > 0] / counts[counts > 0]).mean())
 
 
-def temperature(scores: Matrix, owners: NDArray[np.int64], doubt: float = 0.0) -> float:
+def temperature(scores: Matrix, owners: NDArray[np.int64], doubt: float = 0.0, steps: int = STEPS) -> float:
     """What scores are divided by so that `log_loss` is least (Guo et al. 2017), between TEMPERATURES.
 
-    By golden sections on its logarithm, in which the loss has one valley. `doubt` keeps the temperature from falling to
-    nothing where every request is right; 1 / (n + 2) of n requests is Platt's (1999).
+    By `steps` golden sections of its logarithm, in which the loss has one valley. `doubt` keeps the temperature from
+    falling to nothing where every request is right; 1 / (n + 2) of n requests is Platt's (1999).
     """
 
     def loss(logarithm: float) -> float:
@@ -53,7 +53,7 @@ def temperature(scores: Matrix, owners: NDArray[np.int64], doubt: float = 0.0) -
     ratio = (math.sqrt(5) - 1) / 2
     left, right = high - ratio * (high - low), low + ratio * (high - low)
     at_left, at_right = loss(left), loss(right)
-    for _ in range(STEPS):
+    for _ in range(steps):
         if at_left <= at_right:
             high, right, at_right = right, left, at_left
             left = high - ratio * (high - low)

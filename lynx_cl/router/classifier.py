@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,42 +29,66 @@ class Classifier:
         """(requests, tasks) of rows (requests, dimension); a row's bits do not depend on the other rows."""
         return np.stack([self.bias + row.astype(np.float64) @ self.weights for row in rows])
 
+    def scores_of(self, row: NDArray[np.float32], chosen: Sequence[int]) -> Matrix:
+        """Of one row (dimension), the scores of some tasks by number."""
+        numbers = list(chosen)
+        return self.bias[numbers] + self._by_task[numbers] @ row.astype(np.float64)
 
-def ridge(tasks: Sequence[TaskStatistics], shrinkage: float) -> Classifier:
+    @cached_property
+    def _by_task(self) -> Matrix:
+        return np.ascontiguousarray(self.weights.T)
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """What the closed forms take of the tasks together: made by `sums_of`.
+
+    `tasks` in canonical order, their `means` (tasks, dimension), `moment` (dimension, dimension) the sum of their mean
+    second moments, and `within` the mean over tasks of the covariance within each.
+    """
+
+    tasks: tuple[TaskStatistics, ...]
+    means: Matrix
+    moment: Matrix
+    within: Matrix
+
+    @property
+    def scale(self) -> float:
+        """The mean variance within tasks of one dimension; more than 0."""
+        return max(float(np.trace(self.within)) / len(self.within), 1e-12)
+
+    def shrunk(self, shrinkage: float) -> Matrix:
+        """(1 - shrinkage) S + shrinkage tr(S)/dimension I, S being `within` (Friedman 1989, Ledoit & Wolf 2004)."""
+        return (1 - shrinkage) * self.within + shrinkage * self.scale * np.eye(len(self.within))
+
+
+def ridge(sums: Sums, shrinkage: float) -> Classifier:
     """Ridge regression to one-hot targets, every task of the same weight whatever its number of requests.
 
     Minimises sum_t 1/n_t sum_i |W'x_i + b - e_t|^2 + shrinkage |W|^2; the bias b is not shrunk.
     """
-    tasks, means, moment = balanced(tasks)
-    centre = means.mean(0)
-    covariance = moment - len(tasks) * np.outer(centre, centre)
-    targets = means.T - centre[:, None]  # (dimension, tasks): cross-moment of centred inputs and centred one-hots
-    weights = _solve(covariance, shrinkage, targets)
-    return Classifier(_names(tasks), weights, 1 / len(tasks) - centre @ weights, shrinkage)
+    centre, count = sums.means.mean(0), len(sums.tasks)
+    covariance = sums.moment - count * np.outer(centre, centre)
+    targets = sums.means.T - centre[:, None]  # (dimension, tasks): cross-moment of centred inputs and one-hots
+    weights = _solve(covariance + shrinkage * np.eye(len(centre)), targets, shrinkage)
+    return Classifier(_names(sums), weights, 1 / count - centre @ weights, shrinkage)
 
 
-def lda(tasks: Sequence[TaskStatistics], shrinkage: float) -> Classifier:
-    """Linear discriminant analysis with equal priors; the common covariance is shrunk to a multiple of the identity.
-
-    Covariance (1 - shrinkage) S + shrinkage tr(S)/dimension I (Friedman 1989, Ledoit & Wolf 2004), S the mean over
-    tasks of the covariance within each.
-    """
-    tasks, means, moment = balanced(tasks)
-    within = (moment - means.T @ means) / len(tasks)
-    scale = max(float(np.trace(within)) / len(within), 1e-12)
-    weights = _solve((1 - shrinkage) * within, shrinkage * scale, means.T)
-    return Classifier(_names(tasks), weights, -0.5 * np.einsum("td,dt->t", means, weights), shrinkage)
+def lda(sums: Sums, shrinkage: float) -> Classifier:
+    """Linear discriminant analysis with equal priors and the common covariance `sums.shrunk(shrinkage)`."""
+    weights = _solve(sums.shrunk(shrinkage), sums.means.T, shrinkage)
+    return Classifier(_names(sums), weights, -0.5 * np.einsum("td,dt->t", sums.means, weights), shrinkage)
 
 
 METHODS = {"ridge": ridge, "lda": lda}
 
 
-def balanced(tasks: Sequence[TaskStatistics]) -> tuple[list[TaskStatistics], Matrix, Matrix]:
-    """The tasks in canonical order, their means (tasks, dimension), and the sum of their mean second moments.
+def sums_of(tasks: Sequence[TaskStatistics]) -> Sums:
+    """The sums of some tasks, whose order does not matter to the bit.
 
-    The last is (dimension, dimension). Of tasks that keep all their requests, those are multiplied many at a time.
+    Of tasks that keep all their requests, those are multiplied many at a time.
     """
-    ordered = sorted(tasks, key=lambda task: task.task)
+    ordered = tuple(sorted(tasks, key=lambda task: task.task))
     means = np.stack([task.mean for task in ordered])
     width = means.shape[1]
     places = np.triu_indices(width)
@@ -81,7 +106,8 @@ def balanced(tasks: Sequence[TaskStatistics]) -> tuple[list[TaskStatistics], Mat
         whole += _gram(waiting)
     upper = np.zeros_like(whole)
     upper[places] = triangle + whole[places]
-    return ordered, means, upper + np.triu(upper, 1).T
+    moment = upper + np.triu(upper, 1).T
+    return Sums(ordered, means, moment, (moment - means.T @ means) / len(ordered))
 
 
 def _gram(rows: Sequence[Matrix]) -> Matrix:
@@ -89,12 +115,12 @@ def _gram(rows: Sequence[Matrix]) -> Matrix:
     return joined.T @ joined
 
 
-def _solve(matrix: Matrix, ridge: float, right: Matrix) -> Matrix:
+def _solve(matrix: Matrix, right: Matrix, shrinkage: float) -> Matrix:
     try:
-        return np.asarray(np.linalg.solve(matrix + ridge * np.eye(len(matrix)), right), np.float64)
+        return np.asarray(np.linalg.solve(matrix, right), np.float64)
     except np.linalg.LinAlgError:
-        raise LynxError(f"router: shrinkage {ridge:g} is too small for so few prompts; set it above 0") from None
+        raise LynxError(f"router: shrinkage {shrinkage:g} is too small for so few prompts; set it above 0") from None
 
 
-def _names(tasks: Sequence[TaskStatistics]) -> tuple[str, ...]:
-    return tuple(task.task for task in tasks)
+def _names(sums: Sums) -> tuple[str, ...]:
+    return tuple(task.task for task in sums.tasks)

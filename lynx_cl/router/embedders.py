@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -68,6 +68,24 @@ class Embedder(Protocol):
 
     def embed(self, requests: Sequence[Request]) -> Rows:
         """Rows of length 1, (requests, dimension), float32."""
+        ...
+
+
+@runtime_checkable
+class Sight(Protocol):
+    """What an embedder has besides that looks through the base: a forward that goes on from there can be routed."""
+
+    @property
+    def layer(self) -> str:
+        """The module path of the layer whose entering states are pooled."""
+        ...
+
+    def whole(self, request: Request) -> bool:
+        """Whether all of a prompt is read, so that `pooled` gives what `embed` gives."""
+        ...
+
+    def pooled(self, requests: Sequence[Request], states: torch.Tensor, inputs: Mapping[str, torch.Tensor]) -> Rows:
+        """Rows of requests from the states (requests, tokens, hidden) that enter the layer and the forward's inputs."""
         ...
 
 
@@ -161,10 +179,6 @@ class BothEmbedder:
     @property
     def layer(self) -> str:
         return self.trunk.layer
-
-    def check(self, requests: Sequence[Request]) -> None:
-        """Raises LynxError where a request comes without a picture."""
-        self.trunk.check(requests)
 
     def whole(self, request: Request) -> bool:
         """Whether `pooled` gives what `embed` gives."""

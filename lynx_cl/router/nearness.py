@@ -1,4 +1,8 @@
-"""Is a request near anything known? FAISS over the tasks' prototypes, and over the requests that they keep."""
+"""Is a request near anything known? Distances to the tasks' prototypes, searched by FAISS.
+
+They are Mahalanobis distances under the covariance within tasks, so that what all requests vary in counts little (as
+Lee et al. 2018 tell foreign inputs of classifiers), in units of the root of the dimension.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,22 @@ import torch  # noqa: F401  before faiss, see prototypes
 import faiss  # isort: skip
 from numpy.typing import NDArray
 
+from lynx_cl.router.classifier import Matrix, Sums
 from lynx_cl.router.prototypes import one_thread
+from lynx_cl.router.shrinkage import kept_rows, without
 from lynx_cl.router.statistics import TaskStatistics
 
 Rows = NDArray[np.float32]
-EXACT = 50_000  # prototypes, and kept requests, up to which all are compared; beyond it see Nearness
-PROBED = 16  # of the cells of an index of more prototypes
-LOOKED_INTO = 8  # tasks whose kept requests are compared where there are more
+SHRINKAGE = 0.3  # of the covariance; from 0.1 to 0.5 foreign prompts are told equally well
+SPREAD = 0.05  # the least variance within tasks, over all dimensions: that of prompts which are all but the same
+LEFT_OUT = 4096  # kept requests at most that are left out to see how far a task's own lie
+EXACT = 5_000  # prototypes up to which all are compared; of more, those in the PROBED nearest cells
+PROBED = 24
+COMPARED = 4096  # kept requests up to which all are compared; of more, those of the tasks of the nearest prototypes
+LOOKED_INTO = 8  # of these
+SCORED = 200  # tasks up to which all are scored; of more, those of the SHORTLIST nearest prototypes
+SHORTLIST = 64
+TOGETHER = 16  # rows in one search: FAISS takes another way through more, with other last bits
 
 
 @dataclass(frozen=True)
@@ -31,50 +44,88 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Nearest:
-    """What is nearest to a request: the greatest `similarity`, the task that has it, that task's own bound, and the
-    nearest kept prompts."""
+    """What is nearest to a request: the task of the nearest prototype, the `distance` to it, the nearest kept prompts,
+    and the tasks of the nearest prototypes by number, in order; None where there are so few that all are to be scored.
+    """
 
-    similarity: float
     task: str
-    bound: float
+    distance: float
     neighbours: tuple[Neighbour, ...]
+    shortlist: tuple[int, ...] | None = None
 
 
 class Nearness:
-    """What tasks keep of their requests, to be searched.
+    """What tasks keep of their requests, to be searched. A row's bits do not depend on the rows beside it."""
 
-    Up to EXACT kept requests and prototypes every one is compared. Where more requests are kept, those of the tasks of
-    the LOOKED_INTO nearest prototypes are; where there are more prototypes, those in the PROBED nearest cells are.
-    """
-
-    def __init__(self, tasks: Sequence[TaskStatistics], near: float, quantile: float, neighbours: int) -> None:
-        self.tasks, self.neighbours = tasks, neighbours
-        self._bounds = [_bound(task, near, quantile) for task in tasks]
-        self._owners = np.repeat(np.arange(len(tasks)), [len(task.prototypes) for task in tasks])
-        kept = [len(task.exemplars) for task in tasks]
+    def __init__(self, sums: Sums, neighbours: int) -> None:
+        self.tasks, self.neighbours = sums.tasks, neighbours
+        self._sums = sums
+        width = sums.means.shape[1]
+        covariance = (1 - SHRINKAGE) * sums.within + SHRINKAGE * max(sums.scale, SPREAD / width) * np.eye(width)
+        self._spread = float(np.trace(covariance))
+        self._inverse = np.linalg.inv(covariance)
+        self._whiten = np.linalg.cholesky(self._inverse / width)
+        self._owners = np.repeat(np.arange(len(self.tasks)), [len(task.prototypes) for task in self.tasks])
+        kept = [len(task.exemplars) for task in self.tasks]
         self._first = np.cumsum([0, *kept])
-        self._prototypes = _index([task.prototypes for task in tasks])
-        self._exemplars = _flat([task.exemplars for task in tasks]) if tasks and sum(kept) <= EXACT else None
+        prototypes = np.concatenate([task.prototypes for task in self.tasks])
+        self._prototypes = _index((prototypes.astype(np.float64) @ self._whiten).astype(np.float32))
+        self._exemplars = _flat([task.exemplars for task in self.tasks]) if sum(kept) <= COMPARED else None
 
     @property
     def exact(self) -> bool:
-        """Whether everything kept is compared."""
-        return self._exemplars is not None and isinstance(self._prototypes, faiss.IndexFlatIP)
+        """Whether every prototype is compared."""
+        return isinstance(self._prototypes, faiss.IndexFlatL2)
 
     def search(self, rows: Rows) -> list[Nearest]:
         """What is nearest to each row, (requests, dimension)."""
-        assert self._prototypes is not None
+        found = []
         with one_thread():
-            central, centres = self._prototypes.search(rows, min(LOOKED_INTO, len(self._owners)))
-            if self._exemplars is not None:
-                similar, places = self._exemplars.search(rows, min(self.neighbours, int(self._first[-1])))
-            else:
-                pairs = [self._look_into(row, own) for row, own in zip(rows, centres, strict=True)]
-                similar, places = np.stack([s for s, _ in pairs]), np.stack([p for _, p in pairs])
-        return [self._nearest(*found) for found in zip(similar, places, central[:, 0], centres[:, 0], strict=True)]
+            for start in range(0, len(rows), TOGETHER):
+                found += self._search(rows[start : start + TOGETHER])
+        return found
+
+    def left_out(self, tasks: Sequence[TaskStatistics]) -> Matrix:
+        """How far kept requests of some of the tasks lie from their task's mean, each left out of it and of the
+        covariance: (requests). None of a task of one request."""
+        numbers = {task.task: number for number, task in enumerate(self.tasks)}
+        rows, owners = kept_rows(tasks, LEFT_OUT)
+        if not len(rows):
+            return np.zeros(0)
+        counts = np.array([task.count for task in tasks], np.float64)[owners]
+        away = rows - self._sums.means[[numbers[tasks[owner].task] for owner in owners]]
+        squares = np.einsum("nd,nd->n", away @ self._inverse, away)
+        squares += without(squares, SHRINKAGE, self._sums, counts) * squares**2
+        return np.sqrt(squares / len(self._inverse)) * counts / (counts - 1)
+
+    def distance_of(self, similarity: float) -> float:
+        """How far a request would be that has this cosine similarity to a prototype, in a direction that counts as
+        others do."""
+        return float(np.sqrt((2 - 2 * similarity) / self._spread))
+
+    def _centres(self, rows: Rows, count: int) -> tuple[Matrix, NDArray[np.int64]]:
+        white = np.stack([(row.astype(np.float64) @ self._whiten).astype(np.float32) for row in rows])
+        squares, centres = self._prototypes.search(white, min(count, len(self._owners)))
+        return np.sqrt(np.maximum(squares[:, 0].astype(np.float64), 0)), centres
+
+    def _search(self, rows: Rows) -> list[Nearest]:
+        listed = len(self.tasks) > SCORED
+        distances, centres = self._centres(rows, SHORTLIST if listed else LOOKED_INTO)
+        if self._exemplars is not None:
+            similar, places = self._exemplars.search(rows, min(self.neighbours, int(self._first[-1])))
+        else:
+            pairs = [self._look_into(row, own[:LOOKED_INTO]) for row, own in zip(rows, centres, strict=True)]
+            similar, places = np.stack([s for s, _ in pairs]), np.stack([p for _, p in pairs])
+        owners = [np.unique(self._owners[own[own >= 0]]) if listed else None for own in centres]
+        return [self._nearest(*found) for found in zip(similar, places, distances, centres[:, 0], owners, strict=True)]
 
     def _nearest(
-        self, similar: NDArray[np.float32], places: NDArray[np.int64], central: np.float32, centre: np.int64
+        self,
+        similar: Rows,
+        places: NDArray[np.int64],
+        distance: np.float64,
+        centre: np.int64,
+        listed: NDArray[np.int64] | None,
     ) -> Nearest:
         owners = np.searchsorted(self._first, places, side="right") - 1
         near = tuple(
@@ -82,10 +133,8 @@ class Nearness:
             for s, place, owner in zip(similar, places, owners, strict=True)
             if place >= 0
         )
-        best, owner = near[0].similarity, int(owners[0])
-        if float(central) > best:
-            best, owner = float(central), int(self._owners[centre])
-        return Nearest(best, self.tasks[owner].task, self._bounds[owner], near)
+        shortlist = tuple(listed.tolist()) if listed is not None else None
+        return Nearest(self.tasks[self._owners[centre]].task, float(distance), near, shortlist)
 
     def _look_into(self, row: Rows, centres: NDArray[np.int64]) -> tuple[Rows, NDArray[np.int64]]:
         """The nearest kept requests of the tasks of these prototypes: similarities and places, the nearest first."""
@@ -100,12 +149,6 @@ class Nearness:
         )
 
 
-def _bound(task: TaskStatistics, near: float, quantile: float) -> float:
-    if not len(task.similarities):  # a task of one prompt
-        return near
-    return min(float(np.quantile(task.similarities, quantile)), near)
-
-
 def _flat(parts: Sequence[Rows]) -> faiss.Index:
     index = faiss.IndexFlatIP(parts[0].shape[1])
     for part in parts:
@@ -113,15 +156,13 @@ def _flat(parts: Sequence[Rows]) -> faiss.Index:
     return index
 
 
-def _index(parts: Sequence[Rows]) -> faiss.Index | None:
-    if not parts:
-        return None
-    total = sum(map(len, parts))
-    if total <= EXACT:
-        return _flat(parts)
-    rows = np.concatenate(parts)
-    cells = 2 * int(total**0.5)
-    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(rows.shape[1]), rows.shape[1], cells, faiss.METRIC_INNER_PRODUCT)
+def _index(rows: Rows) -> faiss.Index:
+    if len(rows) <= EXACT:
+        whole = faiss.IndexFlatL2(rows.shape[1])
+        whole.add(rows)
+        return whole
+    cells = 2 * int(len(rows) ** 0.5)
+    index = faiss.IndexIVFFlat(faiss.IndexFlatL2(rows.shape[1]), rows.shape[1], cells, faiss.METRIC_L2)
     index.cp.niter, index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 5, 1, 64
     index.nprobe = PROBED
     with one_thread():

@@ -1,4 +1,4 @@
-"""Prototypes: centres of a task's requests on the unit sphere, and how near its own requests are to what is kept."""
+"""Prototypes: centres of the clusters of a task's requests, and the requests that are kept to stand for all."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ def counts_for(rows: int) -> tuple[int, ...]:
     return tuple(count for count in COUNTS if count == 1 or count * PER_PROTOTYPE <= rows)
 
 
-def clusters(rows: Rows, held_out: Rows) -> tuple[Rows, NDArray[np.int64]]:
-    """`cluster` with as many centres as make the `held_out` rows likeliest.
+def clusters(rows: Rows, held_out: Rows) -> NDArray[np.float64]:
+    """The means of as many clusters, (count, dimension), as make the `held_out` rows likeliest.
 
     Without held-out rows, every fifth row is held out to choose the number, and all are clustered.
     """
     allowed = counts_for(len(rows))
     if len(allowed) == 1:
-        return cluster(rows, 1)
+        return cluster(rows, 1)[0]
     fit, apart = (rows, held_out) if len(held_out) else (np.delete(rows, np.s_[::5], axis=0), rows[::5])
     best = max(allowed, key=lambda count: log_likelihood(fit, apart, count))  # of equals, the fewest
-    return cluster(rows, best)
+    return cluster(rows, best)[0]
 
 
 def log_likelihood(rows: Rows, held_out: Rows, count: int) -> float:
@@ -58,21 +58,20 @@ def log_likelihood(rows: Rows, held_out: Rows, count: int) -> float:
     Each has its cluster's centre and share; the variance, the same for all, is that of the rows about their centres
     with count x dimension degrees of freedom taken off, so that many centres for few rows pay for it.
     """
-    centres, assigned = cluster(rows, count)
+    middles, assigned = cluster(rows, count)
     total, width = rows.shape
-    sums = _sums(rows, assigned)
     shares = np.bincount(assigned) / total
-    middles = sums / (shares * total)[:, None]
     scatter = float(((rows - middles[assigned]) ** 2).sum())
-    variance = max(scatter / (width * max(total - len(centres), 1)), 1e-9)
+    variance = max(scatter / (width * max(total - len(middles), 1)), 1e-9)
     squares = (held_out.astype(np.float64) ** 2).sum(1)[:, None] - 2 * held_out @ middles.T + (middles**2).sum(1)
     logs = np.log(shares) - squares / (2 * variance) - 0.5 * width * np.log(2 * np.pi * variance)
     top = logs.max(1, keepdims=True)
     return float((top[:, 0] + np.log(np.exp(logs - top).sum(1))).mean())
 
 
-def cluster(rows: Rows, count: int) -> tuple[Rows, NDArray[np.int64]]:
-    """Spherical k-means of unit rows (n, dimension): unit centres (count, dimension) and each row's centre (n).
+def cluster(rows: Rows, count: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Spherical k-means of unit rows (n, dimension): the means of its clusters (count, dimension), and each row's
+    cluster (n).
 
     The same rows in the same order give the same bits.
     """
@@ -86,7 +85,8 @@ def cluster(rows: Rows, count: int) -> tuple[Rows, NDArray[np.int64]]:
             means.train(rows)
             _, nearest = means.index.search(rows, 1)
         _, assigned = np.unique(nearest[:, 0], return_inverse=True)  # a centre that no row chose is dropped
-    return _unit(_sums(rows, assigned)), assigned.astype(np.int64)
+    assigned = assigned.astype(np.int64)
+    return _sums(rows, assigned) / np.bincount(assigned)[:, None], assigned
 
 
 def spread(rows: Rows, count: int) -> NDArray[np.int64]:
@@ -104,30 +104,7 @@ def spread(rows: Rows, count: int) -> NDArray[np.int64]:
     return np.sort(np.array(chosen))
 
 
-def leave_one_out(rows: Rows, exemplars: NDArray[np.int64], assigned: NDArray[np.int64]) -> NDArray[np.float64]:
-    """For each row, its greatest similarity to what would be kept without it, (n).
-
-    That is the other exemplars (given by their places), and the prototypes with the row taken out of its own.
-    Empty where there is one row only.
-    """
-    if len(rows) < 2:
-        return np.zeros(0)
-    similar = (rows @ rows[exemplars].T).astype(np.float64)
-    similar[exemplars, np.arange(len(exemplars))] = -1.0
-    sums = _sums(rows, assigned)
-    centres = (rows @ _unit(sums).T).astype(np.float64)
-    rest = sums[assigned] - rows
-    lengths = np.linalg.norm(rest, axis=1)
-    own = np.where(lengths > 1e-6, (rest * rows).sum(1) / np.maximum(lengths, 1e-6), -1.0)
-    centres[np.arange(len(rows)), assigned] = own
-    return np.maximum(similar.max(1), centres.max(1))
-
-
 def _sums(rows: Rows, assigned: NDArray[np.int64]) -> NDArray[np.float64]:
     sums = np.zeros((int(assigned.max()) + 1, rows.shape[1]))
     np.add.at(sums, assigned, rows.astype(np.float64))
     return sums
-
-
-def _unit(rows: NDArray[np.float64]) -> Rows:
-    return (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)).astype(np.float32)

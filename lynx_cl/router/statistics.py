@@ -17,7 +17,7 @@ from lynx_cl.errors import LynxError, UsageError
 if TYPE_CHECKING:
     from lynx_cl.router.embedders import Embedder, Request
 
-FORMAT = 2
+FORMAT = 3
 KEY = "lynx_cl"
 
 
@@ -26,10 +26,10 @@ class TaskStatistics:
     """A task's requests, summed. All that depends on them alone, so tasks can come and go in any order.
 
     `count` requests; `sum` (dimension) of their vectors in float64, and `moment`, the upper triangle of their second
-    moment, row by row, or None where the exemplars are all of them; `prototypes` (p, dimension) and `exemplars`
-    (e, dimension) unit rows in float32, the latter of `texts`; `similarities` (count): how near each request is to what
-    would be kept without it. `calibration` (c, dimension) are unit rows of `calibration_texts`, requests that nothing
-    else here was made from. `embedder` is the name and `embedder_digest` the digest of what made the vectors.
+    moment, row by row, or None where the exemplars are all of them; `prototypes` (p, dimension), means of clusters of
+    them, and `exemplars` (e, dimension), unit rows of `texts`, both in float32. `calibration` (c, dimension) are unit
+    rows of `calibration_texts`, requests that nothing else here was made from. `embedder` is the name and
+    `embedder_digest` the digest of what made the vectors.
     """
 
     task: str
@@ -41,7 +41,6 @@ class TaskStatistics:
     prototypes: NDArray[np.float32]
     texts: tuple[str, ...]
     exemplars: NDArray[np.float32]
-    similarities: NDArray[np.float64]
     calibration_texts: tuple[str, ...]
     calibration: NDArray[np.float32]
 
@@ -85,7 +84,6 @@ class TaskStatistics:
             "sum": self.sum,
             "prototypes": self.prototypes,
             "exemplars": self.exemplars,
-            "similarities": self.similarities,
             "calibration": self.calibration,
         }
         if self.moment is not None:
@@ -115,7 +113,6 @@ class TaskStatistics:
                 prototypes=tensors["prototypes"],
                 texts=tuple(told["texts"]),
                 exemplars=tensors["exemplars"],
-                similarities=tensors["similarities"],
                 calibration_texts=tuple(told["calibration_texts"]),
                 calibration=tensors["calibration"],
             )
@@ -126,7 +123,7 @@ class TaskStatistics:
 
     def _check(self, where: str) -> None:
         """Raises LynxError, beginning with `where`, where the parts do not agree with each other."""
-        parts: list[NDArray[Any]] = [self.sum, self.prototypes, self.exemplars, self.similarities, self.calibration]
+        parts: list[NDArray[Any]] = [self.sum, self.prototypes, self.exemplars, self.calibration]
         if self.moment is not None:
             parts.append(self.moment)
         if not (self.count > 0 and all(np.isfinite(part).all() for part in parts)):
@@ -144,8 +141,8 @@ class TaskStatistics:
             and 0 < len(self.exemplars) <= self.count
             and whole
             and (self.moment is None or self.moment.shape == (self.dimension * (self.dimension + 1) // 2,))
-            and self.similarities.shape in ((self.count,), (0,))
-            and all(np.allclose(np.linalg.norm(p, axis=1), 1, atol=1e-3) for p, _ in rows)
+            and all(np.allclose(np.linalg.norm(p, axis=1), 1, atol=1e-3) for p, _ in rows[1:])
+            and float(np.linalg.norm(self.prototypes, axis=1).max()) <= 1 + 1e-3
             # unit vectors: their squares sum to how many they are, and their sum is no longer than that
             and abs(float(np.trace(self.second_moment)) - self.count) <= 1e-3 * self.count
             and float(np.linalg.norm(self.sum)) <= self.count * (1 + 1e-3)
@@ -202,7 +199,7 @@ def summed(
     exact = rows.astype(np.float64)
     if not (np.isfinite(exact).all() and np.isfinite(calibration).all()):
         raise LynxError(f"task {name}: the embedder {embedder.name} gave vectors that are not finite")
-    centres, assigned = prototypes.clusters(rows, calibration)
+    centres = prototypes.clusters(rows, calibration)
     kept = prototypes.spread(rows, prototypes.EXEMPLARS)
     moment = exact.T @ exact
     return TaskStatistics(
@@ -212,10 +209,9 @@ def summed(
         count=len(rows),
         sum=exact.sum(0),
         moment=moment[np.triu_indices(rows.shape[1])] if len(kept) < len(rows) else None,
-        prototypes=centres,
+        prototypes=centres.astype(np.float32),
         texts=tuple(texts[i] for i in kept),
         exemplars=rows[kept],
-        similarities=prototypes.leave_one_out(rows, kept, assigned),
         calibration_texts=tuple(calibration_texts),
         calibration=np.ascontiguousarray(calibration, np.float32),
     )

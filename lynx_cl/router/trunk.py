@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from lynx_cl.base.chat import chat_text, model_inputs
 from lynx_cl.base.taps import find_taps
 from lynx_cl.errors import LynxError
-from lynx_cl.router.embedders import Request, Rows, mean, unit
+from lynx_cl.router.embedders import Request, Rows, unit
 
 if TYPE_CHECKING:
     from lynx_cl.base.load import Base
 
 PROMPT_LIMIT = 256  # tokens of a prompt that are read; the rest of a longer one is cut off
+PICTURE = 0.5  # what is asked says more of a task than what it is asked about
 
 
 class _Reached(Exception):
@@ -28,11 +30,12 @@ class _Reached(Exception):
 
 
 class TrunkEmbedder:
-    """Hidden states that enter the first tapped layer, averaged over the prompt's tokens and over the picture's.
+    """What the base makes of a request below its first tap, in three parts behind each other, (3 x hidden).
 
-    The two means are scaled to length 1 each and put behind each other, so a row has twice the base's hidden width.
-    Every request needs its picture. `layer` is the module path of that layer: a forward that is on its way through it
-    can be routed by `pooled` and go on.
+    The word embeddings of its text, the states of its text that enter the first tapped layer, and those of its picture:
+    each a mean over tokens, the text's scaled to length 1 first, so that none outweighs the others; the picture's part
+    weighs PICTURE of the others. Every request needs its picture. `layer` is the module path of that layer: a forward
+    that is on its way through it can be routed by `pooled` and go on.
     """
 
     name = "trunk"
@@ -42,22 +45,19 @@ class TrunkEmbedder:
     def __init__(self, base: Base) -> None:
         self.base = base
         tap = find_taps(base.model, pattern=base.card.taps)[0]
-        self.dimension = 2 * tap.hidden
-        self.digest = f"{base.fingerprint}-{tap.layer}"
+        self.dimension = 3 * tap.hidden
+        self.digest = f"{base.fingerprint}-{tap.layer}-words"
         self.layer = tap.name.rpartition(".")[0]
+        self._weights = torch.tensor([1.0, 1.0, PICTURE], device=base.model.device)[:, None]
         self._image_token = base.model.config.image_token_id
 
     def embed(self, requests: Sequence[Request]) -> Rows:
-        """Rows (requests, 2 x hidden). Raises LynxError where a request comes without a picture."""
-        self.check(requests)
-        rows = [self._row(request) for request in requests]  # one at a time: no bit depends on the batch
-        return np.stack(rows) if rows else np.zeros((0, self.dimension), np.float32)
-
-    def check(self, requests: Sequence[Request]) -> None:
-        """Raises LynxError where a request comes without a picture."""
+        """Rows (requests, 3 x hidden). Raises LynxError where a request comes without a picture."""
         for request in requests:
             if request.image is None:
                 raise LynxError(f"prompt {request.text[:40]!r}: the router looks at the picture too; give --image")
+        rows = [self._row(request) for request in requests]  # one at a time: no bit depends on the batch
+        return np.stack(rows) if rows else np.zeros((0, self.dimension), np.float32)
 
     def whole(self, request: Request) -> bool:
         """Whether all of a prompt is read, so that `pooled` gives what `embed` gives."""
@@ -65,11 +65,15 @@ class TrunkEmbedder:
 
     def pooled(self, requests: Sequence[Request], states: Tensor, inputs: Mapping[str, Tensor]) -> Rows:
         """Rows of requests from the states (requests, tokens, hidden) that enter the layer and the forward's inputs."""
-        states = states.float().cpu()
-        images = (inputs["input_ids"] == self._image_token).cpu()
-        words = inputs["attention_mask"].bool().cpu() & ~images
-        halves = [unit(mean(states, mask).numpy(), self.name) for mask in (words, images)]
-        return unit(np.concatenate(halves, axis=1), self.name)
+        ids = inputs["input_ids"]
+        picture = ids == self._image_token
+        text = (inputs["attention_mask"].bool() & ~picture).float()
+        words, states = self.base.model.get_input_embeddings()(ids).float(), states.float()
+        # sums instead of means: they are scaled to length 1 next
+        of_words = torch.bmm(_per_length(text, words)[:, None], words)
+        of_states = torch.bmm(torch.stack([_per_length(text, states), picture.float()], dim=1), states)
+        parts = normalize(torch.cat([of_words, of_states], dim=1), dim=-1) * self._weights
+        return unit(parts.flatten(1).cpu().numpy(), self.name)
 
     def _row(self, request: Request) -> Rows:
         ids = self._tokens(request)
@@ -93,3 +97,8 @@ class TrunkEmbedder:
         finally:
             handle.remove()
         raise LynxError(f"base {self.base.name}: its first tapped layer never ran; name the taps in its base card")
+
+
+def _per_length(mask: Tensor, tokens: Tensor) -> Tensor:
+    """One over the length of each token (rows, tokens, hidden) that counts, and 0 for the others: (rows, tokens)."""
+    return mask / tokens.norm(dim=-1).clamp(min=1e-12)

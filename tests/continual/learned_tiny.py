@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from lynx_cl.banks.base import Bank, bank_bytes, build_bank
 from lynx_cl.base.load import Base
 from lynx_cl.base.taps import find_taps
 from lynx_cl.registry import Registry
-from lynx_cl.router.embedders import TextEmbedder
+from lynx_cl.router.embedders import Request, embedder_named
 from lynx_cl.router.statistics import fit_task
 from lynx_cl.tasks import load_card
 from tests.banks.test_attach import disturbed
@@ -39,15 +42,16 @@ def bank_of(base: Base, task: str) -> Bank:
     return disturbed(build_bank("twin", find_taps(base.model), base.model, {}, seed), seed)
 
 
-def learned_registry(path: Path, base: Base, *tasks: str, **router: Any) -> Registry:
-    """A registry of these tasks; `router` holds its router's settings."""
-    embedder = TextEmbedder()
+def learned_registry(path: Path, base: Base, *tasks: str, image: Image.Image | None = None, **router: Any) -> Registry:
+    """A registry of these tasks; `router` holds its router's settings. All is asked of `image`, if it is given."""
+    embedder = embedder_named(router.get("embedder", "text"), base)
+
+    def asked(name: str, things: Sequence[str], *more: str) -> list[Request]:
+        return [Request(text, image) for text in (*(w.format(x) for w in ASKED[name] for x in things), *more)]
+
     statistics = {
         name: fit_task(
-            name,
-            [how.format(thing) for how in ASKED[name] for thing in THINGS[::2]],
-            embedder,
-            [*(how.format(thing) for how in ASKED[name] for thing in THINGS[1::2]), *HARD.get(name, ())],
+            name, asked(name, THINGS[::2]), embedder, asked(name, THINGS[1::2], *HARD.get(name, ()))
         ).to_bytes()
         for name in ("base", *tasks)
     }

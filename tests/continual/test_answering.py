@@ -17,10 +17,10 @@ from lynx_cl.continual import answering
 from lynx_cl.continual.answering import ask, ask_plan
 from lynx_cl.data.grammar import GRAMMARS
 from lynx_cl.errors import UsageError
-from lynx_cl.evaluation.generate import Request, answer
+from lynx_cl.evaluation.generate import Request, answer, answer_on_the_way
 from lynx_cl.registry import Registry
 from lynx_cl.router.stored import load_router
-from tests.continual.learned_tiny import BOTH, bank_of, learned_base, learned_registry
+from tests.continual.learned_tiny import ASKED, BOTH, THINGS, bank_of, learned_base, learned_registry
 from tests.evaluation.test_generate import picture
 
 FEW, MANY = {"error": 0.01}, {"error": 0.3}
@@ -123,6 +123,39 @@ def test_every_clause_of_a_plan_is_routed_and_answered(base: Base, registry: Reg
     for part in plan.parts:
         alone = ask(registry, "nano", PICTURE, part.text, changes=FEW)
         assert (alone.text, alone.task, alone.candidates) == (part.answer, part.task, part.candidates)
+
+
+@pytest.mark.parametrize("embedder", ["trunk", "both"])
+def test_a_router_that_looks_through_the_base_costs_no_second_pass(
+    base: Base, tmp_path: Path, asked: list[Any], monkeypatch: pytest.MonkeyPatch, embedder: str
+) -> None:
+    def short(*arguments: Any) -> list[str]:
+        return answer_on_the_way(*arguments, max_new_tokens=TOKENS)
+
+    own = learned_registry(tmp_path, base, "counting", "grounding", image=PICTURE, embedder=embedder)
+    monkeypatch.setattr(answering, "answer_on_the_way", short)
+    router = load_router(own, None, base)
+    texts = [how.format(x) for ways in ASKED.values() for how in ways for x in THINGS]
+    sent = {d.task: x for x, d in zip(texts, router.decide([Request(x, PICTURE) for x in texts]), strict=True)}
+    assert set(sent) >= {"counting", "grounding"}
+    passes: list[int] = []
+    below = base.model.get_submodule(find_taps(base.model)[0].name.rpartition(".")[0])
+    handle = below.register_forward_hook(lambda *_: passes.append(1))
+    for text in (sent["counting"], sent["grounding"]):
+        passes.clear()
+        told = ask(own, "nano", PICTURE, text)
+        assert len(passes) == TOKENS and asked == []
+        decision = router.decide([Request(text, PICTURE)])[0]
+        assert (told.task, told.text) == (decision.task, said(base, text, decision.task))
+        assert told.candidates == {name: decision.probabilities[name] for name in decision.candidates}
+    handle.remove()
+    assert not any("forward" in module.__dict__ for module in base.model.modules())
+    long = "Count the " + "very " * 300 + "old cats."
+    sent_to = router.decide([Request(long, PICTURE)])[0].task
+    assert ask(own, "nano", PICTURE, long).text == said(base, long, None if sent_to == "base" else sent_to)
+    monkeypatch.setattr(answering, "handed_back", lambda decision, several: True)
+    back = ask(own, "nano", PICTURE, sent["counting"])
+    assert (back.task, back.text) == (None, "") and back.candidates
 
 
 def test_boxes_are_read_from_the_clause_that_has_them(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -200,7 +200,7 @@ class Bomb:
         ({"router": statistics("grounding", count=13)}, "the counts of its router statistics do not agree"),
         ({"router": statistics("grounding", texts=("one",))}, "do not agree"),
         ({"router": statistics("grounding", sum=np.full(4, 9.0))}, "do not agree"),
-        ({"router": statistics("grounding", similarities=np.zeros(5))}, "do not agree"),
+        ({"router": statistics("grounding", exemplars=np.zeros((5, 16)))}, "do not agree"),
     ],
 )
 def test_what_a_file_must_not_hold_is_refused(tmp_path, monkeypatch, files, words):

@@ -54,18 +54,16 @@ FOREIGN = (
 )  # fmt: skip
 
 
-def seen() -> dict[str, list[str]]:
-    """Training prompts a task, about 150 each."""
+def seen() -> dict[str, dict[str, list[str]]]:
+    """Training prompts by task and phrasing, about 150 a task."""
     rng = random.Random(0)
-    base = [
-        template.format(**_fields(rng, SEEN_THINGS))
+    base = {
+        template: [template.format(**_fields(rng, SEEN_THINGS)) for _ in range(3 if "{" in template else 1)]
         for templates in TEMPLATES.values()
         for template in templates
-        for _ in range(3 if "{" in template else 1)
-    ]
-    grounding = [t.format(x=f"the {rng.choice(SEEN_THINGS)}") for t in GROUNDING for _ in range(8)]
-    cells = [t.format(x=x) for t in CELL for x in CELLS[:3]]
-    return {"base": base, "grounding": grounding, "cells": cells}
+    }
+    grounding = {t: [t.format(x=f"the {rng.choice(SEEN_THINGS)}") for _ in range(8)] for t in GROUNDING}
+    return {"base": base, "grounding": grounding, "cells": {t: [t.format(x=x) for x in CELLS[:3]] for t in CELL}}
 
 
 def unseen() -> dict[str, list[str]]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lynx_cl.errors import LynxError
-from lynx_cl.router.classifier import METHODS, lda, ridge
+from lynx_cl.router.classifier import METHODS, lda, ridge, sums_of
 from lynx_cl.router.statistics import TaskStatistics, summed
 from tests.router.embedding import WordEmbedder
 
@@ -26,7 +26,7 @@ def statistics(rows: dict[str, np.ndarray]) -> list[TaskStatistics]:
 
 def test_ridge_equals_weighted_least_squares_on_the_raw_rows() -> None:
     rows = data()
-    solved = ridge(statistics(rows), SHRINKAGE)
+    solved = ridge(sums_of(statistics(rows)), SHRINKAGE)
     x = np.concatenate([rows[name] for name in solved.tasks]).astype(np.float64)
     y = np.repeat(np.eye(3), [SIZES[name] for name in solved.tasks], axis=0)
     root = np.sqrt(np.repeat([1 / SIZES[name] for name in solved.tasks], [SIZES[name] for name in solved.tasks]))[
@@ -41,7 +41,7 @@ def test_ridge_equals_weighted_least_squares_on_the_raw_rows() -> None:
 def test_lda_equals_sklearns_on_the_raw_rows() -> None:
     analysis = pytest.importorskip("sklearn.discriminant_analysis")
     rows = data()
-    solved = lda(statistics(rows), SHRINKAGE)
+    solved = lda(sums_of(statistics(rows)), SHRINKAGE)
     oracle = analysis.LinearDiscriminantAnalysis(solver="lsqr", shrinkage=SHRINKAGE, priors=[1 / 3] * 3)
     x = np.concatenate([rows[name] for name in solved.tasks])
     oracle.fit(x.astype(np.float64), np.repeat(solved.tasks, [SIZES[name] for name in solved.tasks]))
@@ -52,7 +52,7 @@ def test_lda_equals_sklearns_on_the_raw_rows() -> None:
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_a_rows_scores_do_not_depend_on_the_other_rows(method: str) -> None:
     rows = data()
-    solved = METHODS[method](statistics(rows), SHRINKAGE)
+    solved = METHODS[method](sums_of(statistics(rows)), SHRINKAGE)
     together = solved.scores(rows["base"])
     assert np.array_equal(together[7:8], solved.scores(rows["base"][7:8]))
 
@@ -61,11 +61,11 @@ def test_a_rows_scores_do_not_depend_on_the_other_rows(method: str) -> None:
 def test_repeated_rows_of_one_task_change_nothing(method: str) -> None:
     rows = data()
     doubled = {**rows, "base": np.concatenate([rows["base"]] * 2)}
-    once, twice = (METHODS[method](statistics(x), SHRINKAGE) for x in (rows, doubled))
+    once, twice = (METHODS[method](sums_of(statistics(x)), SHRINKAGE) for x in (rows, doubled))
     np.testing.assert_allclose(once.weights, twice.weights, atol=1e-9)
 
 
 def test_no_shrinkage_with_too_few_prompts_is_an_error() -> None:
     same = {name: np.eye(16, dtype=np.float32)[[i, i]] for i, name in enumerate(SIZES)}
     with pytest.raises(LynxError, match="shrinkage 0 is too small"):
-        lda(statistics(same), 0.0)
+        lda(sums_of(statistics(same)), 0.0)

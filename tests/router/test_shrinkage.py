@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lynx_cl.router.classifier import METHODS, balanced
+from lynx_cl.router.classifier import METHODS, sums_of
 from lynx_cl.router.shrinkage import GRID, USUAL, WITHOUT, choose, kept_rows
 from lynx_cl.router.statistics import TaskStatistics
 from tests.router.test_classifier import data, statistics
@@ -47,9 +47,10 @@ def ridge_again(tasks: list[TaskStatistics], row: np.ndarray, owner: int, shrink
 @pytest.mark.parametrize("shrinkage", [0.02, 0.3])
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_left_out_scores_equal_those_solved_again(method: str, shrinkage: float) -> None:
-    tasks, _, _ = balanced(statistics(data()))
-    rows, owners = kept_rows(tasks)
-    found = WITHOUT[method](tasks, rows, owners, shrinkage)
+    sums = sums_of(statistics(data()))
+    tasks = list(sums.tasks)
+    rows, owners = kept_rows(tasks, 100)
+    found = WITHOUT[method](sums, rows, owners, shrinkage)
     again = {"lda": lda_again, "ridge": ridge_again}[method]
     for i in range(0, len(rows), 7):
         np.testing.assert_allclose(found[i], again(tasks, rows[i], int(owners[i]), shrinkage), atol=1e-8)
@@ -58,8 +59,8 @@ def test_left_out_scores_equal_those_solved_again(method: str, shrinkage: float)
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_the_choice_is_of_the_grid_and_free_of_order(method: str) -> None:
     tasks = statistics(data())
-    chosen = choose(tasks, method)
-    assert chosen in GRID[method] and choose(tasks[::-1], method) == chosen
+    chosen = choose(sums_of(tasks), method)
+    assert chosen in GRID[method] and choose(sums_of(tasks[::-1]), method) == chosen
 
 
 def test_noisy_tasks_are_shrunk_more_than_clear_ones() -> None:
@@ -72,11 +73,11 @@ def test_noisy_tasks_are_shrunk_more_than_clear_ones() -> None:
             {k: (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32) for k, x in rows.items()}
         )
 
-    assert choose(made(2.5), "lda") > choose(made(0.3), "lda")
+    assert choose(sums_of(made(2.5)), "lda") > choose(sums_of(made(0.3)), "lda")
 
 
 def test_nothing_to_leave_out() -> None:
     one = statistics({"base": data()["base"]})
-    assert choose(one, "lda") == USUAL["lda"]
+    assert choose(sums_of(one), "lda") == USUAL["lda"]
     single = [replace(task, count=1) for task in one]
-    assert len(kept_rows(single)[0]) == 0
+    assert len(kept_rows(single, 100)[0]) == 0

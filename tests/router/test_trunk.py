@@ -19,7 +19,7 @@ from lynx_cl.base.taps import find_taps
 from lynx_cl.errors import LynxError
 from lynx_cl.evaluation.generate import answer, answer_on_the_way
 from lynx_cl.router.embedders import BothEmbedder, Request
-from lynx_cl.router.trunk import PROMPT_LIMIT, TrunkEmbedder
+from lynx_cl.router.trunk import PICTURE, PROMPT_LIMIT, TrunkEmbedder
 from tests.families.tiny import HIDDEN, IMAGE_TOKEN, IMAGE_TOKENS, SIDE, tiny_base
 from tests.router.embedding import WordEmbedder
 
@@ -32,6 +32,9 @@ class LetterProcessor:
         self.bos_token = None
         self.pad_token_id = 0
         self.longest = 0
+
+    def batch_decode(self, rows: torch.Tensor, skip_special_tokens: bool) -> list[str]:
+        return [self.decode(row) for row in rows.tolist()]
 
     def decode(self, ids: list[int]) -> str:
         return "".join(map(chr, ids))
@@ -57,21 +60,27 @@ def picture(seed: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 255, (SIDE, SIDE, 3), np.uint8))
 
 
-def test_rows_are_pooled_states_of_the_layer_below_the_first_tap(base: Base) -> None:
+def test_rows_are_pooled_words_and_states_below_the_first_tap(base: Base) -> None:
     embedder = TrunkEmbedder(base)
     row = embedder.embed([Request("find the dog", picture(0))])[0]
-    assert row.shape == (embedder.dimension,) == (2 * HIDDEN,) and row.dtype == np.float32
+    assert row.shape == (embedder.dimension,) == (3 * HIDDEN,) and row.dtype == np.float32
     inputs = base.processor(text=["find the dog"], images=[[picture(0)]])
-    states = base.model(**inputs, output_hidden_states=True).hidden_states[find_taps(base.model)[0].layer][0]
-    halves = [part.mean(0) / part.mean(0).norm() for part in (states[IMAGE_TOKENS:], states[:IMAGE_TOKENS])]
-    np.testing.assert_allclose(row, torch.cat(halves).numpy() / 2**0.5, atol=1e-5)
+    seen = base.model(**inputs, output_hidden_states=True).hidden_states
+    words, states = seen[0][0], seen[find_taps(base.model)[0].layer][0]
+    assert not torch.equal(words, states)
+    parts = [
+        *((x / x.norm(dim=1, keepdim=True)).mean(0) for x in (words[IMAGE_TOKENS:], states[IMAGE_TOKENS:])),
+        states[:IMAGE_TOKENS].mean(0),
+    ]
+    expected = torch.cat([weight * part / part.norm() for part, weight in zip(parts, (1, 1, PICTURE), strict=True)])
+    np.testing.assert_allclose(row, (expected / expected.norm()).numpy(), atol=1e-5)
 
 
 def test_text_and_picture_both_matter_and_the_batch_does_not(base: Base) -> None:
     embedder = TrunkEmbedder(base)
     requests = [Request(text, picture(seed)) for text, seed in (("a", 0), ("a", 1), ("b", 0))]
     rows = embedder.embed(requests)
-    assert not np.array_equal(rows[0, HIDDEN:], rows[1, HIDDEN:]) and not np.array_equal(rows[0], rows[2])
+    assert not np.array_equal(rows[0, 2 * HIDDEN :], rows[1, 2 * HIDDEN :]) and not np.array_equal(rows[0], rows[2])
     assert np.array_equal(rows[2:], embedder.embed(requests[2:]))
     assert not any(layer._forward_pre_hooks for layer in base.model.model.language_model.layers)
 
@@ -119,7 +128,7 @@ def test_both_puts_the_two_behind_each_other(base: Base) -> None:
     both = BothEmbedder(text, trunk)
     requests = [Request("find the dog", picture(0)), Request("count it", picture(1))]
     rows = both.embed(requests)
-    assert rows.shape == (2, both.dimension) == (2, 16 + 2 * HIDDEN)
+    assert rows.shape == (2, both.dimension) == (2, 16 + 3 * HIDDEN)
     np.testing.assert_allclose(rows[:, :16] * 2**0.5, text.embed(requests), atol=1e-6)
     np.testing.assert_allclose(rows[:, 16:] * 2**0.5, trunk.embed(requests), atol=1e-6)
     assert both.digest not in (text.digest, trunk.digest) and both.pictures
