@@ -15,10 +15,10 @@ from lynx_cl.registry import faults
 from lynx_cl.registry.merge import PREFERENCES, Joined, Prefer, join
 from lynx_cl.registry.reach import Source, references
 from lynx_cl.registry.scratch import writing
-from lynx_cl.registry.snapshot import DIGEST, Snapshot, TaskEntry
+from lynx_cl.registry.snapshot import DIGEST, DROP, REMOVE, Snapshot, TaskEntry
 from lynx_cl.registry.store import Registry, brief
 
-REMOVE, DROP, MERGE, ROLLBACK = "remove-task", "drop-versions", "merge", "rollback"
+MERGE, ROLLBACK = "merge", "rollback"
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,7 @@ def roll_back(registry: Registry, digest: str) -> Snapshot:
     missing = [what for part, what in references(registry, earlier) if not registry.objects.path(part).is_file()]
     if missing:
         raise LynxError(f"snapshot {earlier.digest[:12]}: {brief(missing, 3)} no longer there; restore it from a copy")
-    return registry.commit(
-        lambda parent: {"tasks": earlier.tasks, "router": earlier.router, "certificate": earlier.certificate},
-        command=ROLLBACK,
-    )
+    return registry.commit(lambda parent: {"tasks": earlier.tasks, "router": earlier.router}, command=ROLLBACK)
 
 
 def find_snapshot(registry: Registry, digest: str) -> Snapshot:
@@ -163,10 +160,13 @@ def take_in(
 
 
 def copy_objects(source: Source, target: Registry, snapshots: Iterable[Snapshot]) -> int:
-    """Copy what snapshots reach and the target lacks, each byte checked; returns how many bytes that were."""
+    """Copy what snapshots hold and the target lacks, each byte checked; returns how many bytes that were.
+
+    Their own certificates stay behind: they prove commits of the other history.
+    """
     copied = 0
     for snapshot in snapshots:
-        for digest, _ in references(source, snapshot):
+        for digest, _ in references(source, snapshot.but(certificate=None)):
             if not target.objects.path(digest).is_file():
                 data = source.read(digest)
                 target.objects.put(data)

@@ -16,12 +16,11 @@ from pathlib import Path
 
 from lynx_cl.errors import LynxError
 from lynx_cl.registry import faults
-from lynx_cl.registry.algebra import DROP, REMOVE
 from lynx_cl.registry.durable import sync_folder, write_whole
 from lynx_cl.registry.reach import references
 from lynx_cl.registry.scratch import abandoned, someone_writes
 from lynx_cl.registry.sign import FOLDER
-from lynx_cl.registry.snapshot import Snapshot
+from lynx_cl.registry.snapshot import REVOKING, Snapshot
 from lynx_cl.registry.store import Registry
 from lynx_cl.registry.verify import leftovers, verify
 
@@ -107,7 +106,7 @@ def history(registry: Registry, keep: int | None = None) -> Iterator[Snapshot]:
     snapshot = registry.head()
     count = 1
     yield snapshot
-    while snapshot.parent is not None and snapshot.command not in (REMOVE, DROP) and (keep is None or count < keep):
+    while snapshot.parent is not None and snapshot.command not in REVOKING and (keep is None or count < keep):
         if not (registry.snapshots / f"{snapshot.parent}.json").exists():  # removed by an earlier collection
             return
         snapshot = registry.snapshot(snapshot.parent)

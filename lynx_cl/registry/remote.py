@@ -199,7 +199,8 @@ def push(registry: Registry, address: str, prefer: Prefer | None = None) -> Push
         copy_objects(remote, registry, [theirs])
         if joined.entries or joined.router != merged.router:
             tasks = ours.put_all(joined.entries).root
-            merged = head.but(tasks=tasks, router=joined.router, parent=None, time=now(), command="push", task=None)
+            told = {"parent": None, "time": now(), "command": "push", "task": None, "certificate": None}
+            merged = registry.certified(merged, merged.but(tasks=tasks, router=joined.router, **told))
     there = remote.present
     objects = sent = 0
     for digest, _ in references(registry, merged):

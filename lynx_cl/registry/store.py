@@ -28,6 +28,7 @@ from pydantic import JsonValue
 from lynx_cl.errors import LynxError, UsageError
 from lynx_cl.registry import faults, log
 from lynx_cl.registry.canonical import sha256
+from lynx_cl.registry.certificate import Held, certify
 from lynx_cl.registry.durable import make_folder, write_whole
 from lynx_cl.registry.objects import ObjectStore
 from lynx_cl.registry.scratch import writing
@@ -54,6 +55,7 @@ class Registry:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.objects = ObjectStore(self.path / "objects" / "sha256", self.scratch)
+        self._sums: dict[str, Held] = {}
 
     @property
     def scratch(self) -> Path:
@@ -199,6 +201,7 @@ class Registry:
                 self.check_base(base_fingerprint, base_name, head)
                 return head
             first = Snapshot(base=base, router=router or {}, time=now(), command=command, who=_who())
+            first = self.certified(None, first)
             self._move_head(first)
             return first
 
@@ -266,7 +269,8 @@ class Registry:
         """Move the head from the current snapshot to that snapshot with the fields that `change` gives for it.
 
         `change` runs under the lock on the head as it is then, and may raise to refuse; every object that it names must
-        have been put before. Raises HeadMoved where `expect` is given and is not the head.
+        have been put before. Without a certificate among them the commit gets the one of certificate.py. Raises
+        HeadMoved where `expect` is given and is not the head.
         """
         with self.locked():
             parent = self.head()
@@ -274,8 +278,16 @@ class Registry:
                 raise HeadMoved(f"{self.path}: another process committed meanwhile; measure again and retry")
             told = {"parent": parent.digest, "time": now(), "command": command, "task": task, "who": _who()}
             child = parent.but(**{"certificate": None, **told, **change(parent)})
+            if child.certificate is None:
+                child = self.certified(parent, child)
             self._move_head(child)
             return child
+
+    def certified(self, before: Snapshot | None, after: Snapshot) -> Snapshot:
+        """The later of two snapshots with the certificate of the commit between them, which is put."""
+        trees = TaskMap(self.objects, before.tasks if before else None), self.entries(after)
+        made = certify(before, after, trees, self._sums)
+        return after.but(certificate=self.objects.put(made.to_bytes()))
 
     def _move_head(self, snapshot: Snapshot) -> None:
         """Write a snapshot, its line in the log, and the head, in this order. The lock must be held."""

@@ -9,9 +9,11 @@ from pathlib import Path
 from lynx_cl.errors import LynxError
 from lynx_cl.registry import log
 from lynx_cl.registry.canonical import sha256
+from lynx_cl.registry.certificate import Held, certificate_of, certify
 from lynx_cl.registry.reach import references
 from lynx_cl.registry.snapshot import Snapshot
 from lynx_cl.registry.store import Registry
+from lynx_cl.registry.tree import TaskMap
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ def _problems(registry: Registry) -> list[Problem]:
     seen: set[str] = set()
     for snapshot in snapshots.values():
         problems += _missing_objects(registry, snapshot, seen)
+    problems += _wrong_certificates(registry, snapshots)
     problems += _broken_history(registry, snapshots)
     return sorted(set(problems), key=lambda problem: (problem.path, problem.message))
 
@@ -85,6 +88,33 @@ def _missing_objects(registry: Registry, snapshot: Snapshot, seen: set[str]) -> 
         path = registry.objects.path(digest)
         if not path.is_file() and own.exists():  # a collection takes a snapshot away before its objects
             yield _problem(registry, path, f"missing: {what}")
+
+
+def _wrong_certificates(registry: Registry, snapshots: dict[str, Snapshot]) -> Iterator[Problem]:
+    """Certificates that say other than what the snapshot and the one before it hold, as far as that one is kept."""
+    sums: dict[str, Held] = {}
+    for snapshot in snapshots.values():
+        before = snapshots.get(snapshot.parent) if snapshot.parent else None
+        try:
+            told = certificate_of(registry.read(snapshot.certificate)) if snapshot.certificate else None
+            if told is None:
+                continue
+            trees = TaskMap(registry.objects, before.tasks if before else None), registry.entries(snapshot)
+            true = certify(before, snapshot, trees, sums).but(libraries=told.libraries)
+        except LynxError:  # told of as missing or as changed
+            continue
+        if before is None and snapshot.parent:  # collected: only what is said of the snapshot itself can be told
+            true = true.but(
+                state_before=told.state_before,
+                came=told.came,
+                went=told.went,
+                unchanged=told.unchanged,
+                before=told.before,
+                router=told.router,
+            )
+        if told != true:
+            path = registry.objects.path(snapshot.certificate or "")
+            yield _problem(registry, path, f"does not prove the snapshot {snapshot.digest[:12]}")
 
 
 def _broken_history(registry: Registry, snapshots: dict[str, Snapshot]) -> Iterator[Problem]:
