@@ -118,6 +118,8 @@ def _packaged(name: str, package: str, file: str) -> Check:
 
 def _registry(home: Home) -> Iterator[Check]:
     from lynx_cl.registry import Registry, verify
+    from lynx_cl.registry.collect import garbage
+    from lynx_cl.registry.scratch import abandoned
     from lynx_cl.registry.verify import leftovers
 
     registry = Registry(home.registry)
@@ -131,9 +133,15 @@ def _registry(home: Home) -> Iterator[Check]:
         yield Check("registry", False, f"{len(problems)} wrong: {first.path}", "see 'lynx-cl registry verify'")
     else:
         yield Check("registry", True, ", ".join(registry.tasks()) or "no tasks yet")
-    unfinished = leftovers(registry)
-    if unfinished:
-        yield Check("unfinished", True, f"{len(unfinished)} files in {registry.scratch}", "a writer runs or was killed")
+    running = [path for path in leftovers(registry) if not abandoned(path)]
+    if running:
+        yield Check("running", True, f"{len(running)} unfinished files in {registry.scratch}", "a command writes there")
+    if not problems and registry.exists():
+        left = garbage(registry).told()
+        if left.objects or left.snapshots or left.leftovers:
+            found = f"{left.objects} objects, {left.snapshots} snapshots and {left.leftovers} unfinished files"
+            advice = "nothing needs them; 'lynx-cl registry gc' removes them"
+            yield Check("leftovers", True, f"{found}, {left.bytes / 1e6:.1f} MB", advice)
 
 
 def _existing(path: Path) -> Path:

@@ -39,6 +39,8 @@ DISK = {
     errno.EACCES: "permission denied; change it, or name another folder with --home",
     errno.ENOTDIR: "a file stands where a folder must be; name another one",
     errno.EFBIG: "a file would be larger than this process may write; raise 'ulimit -f'",
+    errno.EXDEV: "it lies on another filesystem than the files beside it; move the whole home onto one",
+    errno.EIO: "the disk failed to read or write; check it, or restore from a copy",
     errno.EPERM: "not permitted; change it, or name another folder with --home",
 }
 FULL_DISK = ("No space left on device", "database or disk is full")  # as libraries that wrap the system's error say it

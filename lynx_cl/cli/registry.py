@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -72,21 +73,28 @@ def list_tasks(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 @app.command("show")
 def show_task(
-    task: Annotated[str, typer.Argument(help="A task, or one version of it as NAME@2.")],
-    certificate: Annotated[bool, typer.Option("--certificate", help="Print what the add proved instead.")] = False,
+    task: Annotated[
+        str, typer.Argument(help="A task, or one version of it as NAME@2; with --certificate also a snapshot.")
+    ],
+    certificate: Annotated[
+        bool, typer.Option("--certificate", help="Print what the add, or the commit of a snapshot, proved instead.")
+    ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what a task version consists of and how it came to be.
 
     Example: lynx-cl registry show grounding
+
+    A snapshot is given by its digest or at least 4 digits of it, as 'lynx-cl registry log' prints them.
     """
     registry = open_registry(home)
-    version = registry.task(task)
-    if certificate:
-        facts = _certificate(registry, version)
+    if certificate and task.partition("@")[0] not in registry.tasks() and re.fullmatch("[0-9a-f]{4,64}", task):
+        facts = _commit_certificate(registry, task)
+    elif certificate:
+        facts = _certificate(registry, registry.task(task))
     else:
-        facts = _facts(registry, version)
+        facts = _facts(registry, registry.task(task))
     if as_json:
         print_json(facts)
         return
@@ -394,3 +402,12 @@ def _certificate(registry: Registry, version: TaskVersion) -> dict[str, Any]:
     if digest is None:
         raise LynxError(f"{version.task}@{version.version} in {registry.path} has no certificate")
     return dict(json.loads(registry.read(digest)))
+
+
+def _commit_certificate(registry: Registry, digest: str) -> dict[str, Any]:
+    from lynx_cl.registry.algebra import find_snapshot
+
+    snapshot = find_snapshot(registry, digest)
+    if snapshot.certificate is None:
+        raise LynxError(f"snapshot {snapshot.digest[:12]} in {registry.path} has no certificate")
+    return dict(json.loads(registry.read(snapshot.certificate)))

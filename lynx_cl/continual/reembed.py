@@ -50,9 +50,9 @@ def change_router(registry: Registry, base_name: str, changes: Mapping[str, Any]
     embedder = embedder_named(wanted.embedder, base)
     made = _embedded(registry, folder, base, embedder, say)
     Router.solve(list(made.values()), embedder, wanted)
-    digests = {task: registry.objects.put(statistics.to_bytes()) for task, statistics in made.items()}
 
     def with_statistics(parent: Snapshot) -> dict[str, Any]:
+        digests = {task: registry.objects.put(statistics.to_bytes()) for task, statistics in made.items()}
         shipped = folder / FILE if folder is not None else None
         own = made.get(BASE_TASK)
         files = {role: digest for role, digest in parent.base.files.items() if role != ROLE}

@@ -14,10 +14,11 @@ from lynx_cl.errors import LynxError, UsageError
 from lynx_cl.registry import faults
 from lynx_cl.registry.merge import PREFERENCES, Joined, Prefer, join
 from lynx_cl.registry.reach import Source, references
-from lynx_cl.registry.snapshot import DIGEST, Snapshot, TaskEntry
+from lynx_cl.registry.scratch import writing
+from lynx_cl.registry.snapshot import DIGEST, DROP, REMOVE, Snapshot, TaskEntry
 from lynx_cl.registry.store import Registry, brief
 
-REMOVE, DROP, MERGE, ROLLBACK = "remove-task", "drop-versions", "merge", "rollback"
+MERGE, ROLLBACK = "merge", "rollback"
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,7 @@ def roll_back(registry: Registry, digest: str) -> Snapshot:
     missing = [what for part, what in references(registry, earlier) if not registry.objects.path(part).is_file()]
     if missing:
         raise LynxError(f"snapshot {earlier.digest[:12]}: {brief(missing, 3)} no longer there; restore it from a copy")
-    return registry.commit(
-        lambda parent: {"tasks": earlier.tasks, "router": earlier.router, "certificate": earlier.certificate},
-        command=ROLLBACK,
-    )
+    return registry.commit(lambda parent: {"tasks": earlier.tasks, "router": earlier.router}, command=ROLLBACK)
 
 
 def find_snapshot(registry: Registry, digest: str) -> Snapshot:
@@ -146,25 +144,29 @@ def take_in(
         joined = union(parent)
         if not joined.entries and joined.router == parent.router:
             raise _NothingToDo
-        copy_objects(other, registry, [theirs])  # again, under the lock: a collection may have run in between
+        copy_objects(other, registry, [theirs])  # again, under the lock: what was there may have been collected
         return {"tasks": registry.entries(parent).put_all(joined.entries).root, "router": joined.router}
 
     union(registry.head())  # a conflict is told before anything is copied
-    copy_objects(other, registry, [theirs])
-    faults.fault_point("merge.objects")
-    try:
-        snapshot = registry.commit(change, command=command)
-    except _NothingToDo:
-        return Merged(registry.head(), (), ())
+    with writing(registry.scratch):
+        copy_objects(other, registry, [theirs])
+        faults.fault_point("merge.objects")
+        try:
+            snapshot = registry.commit(change, command=command)
+        except _NothingToDo:
+            return Merged(registry.head(), (), ())
     assert joined is not None
     return Merged(snapshot, joined.taken, joined.settled)
 
 
 def copy_objects(source: Source, target: Registry, snapshots: Iterable[Snapshot]) -> int:
-    """Copy what snapshots reach and the target lacks, each byte checked; returns how many bytes that were."""
+    """Copy what snapshots hold and the target lacks, each byte checked; returns how many bytes that were.
+
+    Their own certificates stay behind: they prove commits of the other history.
+    """
     copied = 0
     for snapshot in snapshots:
-        for digest, _ in references(source, snapshot):
+        for digest, _ in references(source, snapshot.but(certificate=None)):
             if not target.objects.path(digest).is_file():
                 data = source.read(digest)
                 target.objects.put(data)

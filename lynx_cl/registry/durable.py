@@ -8,10 +8,10 @@ itself may be lost.
 from __future__ import annotations
 
 import os
-import uuid
 from pathlib import Path
 
 from lynx_cl.registry import faults
+from lynx_cl.registry.scratch import own_name
 
 
 def write_whole(path: Path, data: bytes, *, scratch: Path, what: str) -> None:
@@ -21,7 +21,7 @@ def write_whole(path: Path, data: bytes, *, scratch: Path, what: str) -> None:
     """
     make_folder(scratch)
     make_folder(path.parent)
-    unfinished = scratch / f"{what}-{os.getpid()}-{uuid.uuid4().hex}"
+    unfinished = scratch / own_name(what)
     faults.fault_point(f"{what}.begin")
     try:
         with open(unfinished, "xb") as file:

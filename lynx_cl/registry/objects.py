@@ -59,6 +59,14 @@ class ObjectStore:
             _checked[digest] = identity
         return data
 
+    def size(self, digest: str) -> int:
+        """How many bytes an object has. Raises LynxError where it is missing."""
+        path = self.path(digest)
+        try:
+            return path.stat().st_size
+        except FileNotFoundError:
+            raise LynxError(f"{path}: the object is missing; run 'lynx-cl registry verify'") from None
+
     def __iter__(self) -> Iterator[Path]:
         """Every file below the folder, in order of name."""
         return (path for path in sorted(self.folder.glob("*/*")) if path.is_file())

@@ -125,7 +125,9 @@ class Remote:
                     f"{self.address}: {name} is missing there; push again from a copy that has it"
                 ) from None
         if sha256(data) != digest:
-            raise LynxError(f"{self.address}: the bytes of {name} have changed; push again from a sound copy")
+            raise LynxError(
+                f"{self.address}: the bytes of {name} have changed; remove it there and push again from a sound copy"
+            )
         return bytes(data)
 
     def _list(self, folder: str) -> dict[str, int]:
@@ -197,11 +199,12 @@ def push(registry: Registry, address: str, prefer: Prefer | None = None) -> Push
         copy_objects(remote, registry, [theirs])
         if joined.entries or joined.router != merged.router:
             tasks = ours.put_all(joined.entries).root
-            merged = head.but(tasks=tasks, router=joined.router, parent=None, time=now(), command="push", task=None)
+            told = {"parent": None, "time": now(), "command": "push", "task": None, "certificate": None}
+            merged = registry.certified(merged, merged.but(tasks=tasks, router=joined.router, **told))
     there = remote.present
     objects = sent = 0
     for digest, _ in references(registry, merged):
-        data_size = registry.objects.path(digest).stat().st_size
+        data_size = registry.objects.size(digest)
         if there.get(digest) == data_size:
             continue
         remote.write(f"objects/sha256/{digest[:2]}/{digest[2:]}", registry.read(digest))

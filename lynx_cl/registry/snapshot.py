@@ -22,6 +22,8 @@ Fraction = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 BASE_TASK = "base"  # the router's name for the base itself, which no bank may take
 DIGEST = re.compile(r"[0-9a-f]{64}")
+REMOVE, DROP = "remove-task", "drop-versions"
+REVOKING = (REMOVE, DROP)  # commands that take away for good: nothing from before them is kept
 
 
 class Stored(BaseModel):

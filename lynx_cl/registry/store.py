@@ -21,21 +21,24 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import JsonValue
 
 from lynx_cl.errors import LynxError, UsageError
 from lynx_cl.registry import faults, log
 from lynx_cl.registry.canonical import sha256
+from lynx_cl.registry.certificate import Held, certify
 from lynx_cl.registry.durable import make_folder, write_whole
 from lynx_cl.registry.objects import ObjectStore
+from lynx_cl.registry.scratch import writing
 from lynx_cl.registry.snapshot import DIGEST, AddRecord, BaseRef, Snapshot, TaskEntry, TaskManifest, Version
 from lynx_cl.registry.tree import TaskMap
 from lynx_cl.registry.views import Model, Row, TaskVersion, parse, row
 
 LOCK_SECONDS = 60.0
 
+Found = TypeVar("Found")
 Rows = list[Row]
 History = list[log.LogEntry]
 
@@ -52,6 +55,7 @@ class Registry:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.objects = ObjectStore(self.path / "objects" / "sha256", self.scratch)
+        self._sums: dict[str, Held] = {}
 
     @property
     def scratch(self) -> Path:
@@ -103,7 +107,7 @@ class Registry:
 
     def tasks(self) -> tuple[str, ...]:
         """Names of the tasks in canonical order; empty where there is no registry."""
-        return tuple(self.entries()) if self.exists() else ()
+        return self._steady(lambda: tuple(self.entries()) if self.exists() else ())
 
     def entries(self, snapshot: Snapshot | None = None) -> TaskMap:
         """The tasks of a snapshot, by default the head. Raises LynxError where there is none."""
@@ -111,6 +115,9 @@ class Registry:
 
     def task(self, address: str) -> TaskVersion:
         """The current version of `name`, or the one addressed by `name@2`. Raises UsageError for an unknown one."""
+        return self._steady(lambda: self._task(address))
+
+    def _task(self, address: str) -> TaskVersion:
         entries = self.entries()
         name, _, number = address.partition("@")
         entry = entries.get(name)
@@ -142,6 +149,9 @@ class Registry:
 
     def list(self) -> Rows:
         """The current version of every task, by name."""
+        return self._steady(self._rows)
+
+    def _rows(self) -> Rows:
         if not self.exists():
             return []
         head = self.head()
@@ -149,6 +159,9 @@ class Registry:
 
     def log(self) -> History:
         """The commits that led to the head, the first one first."""
+        return self._steady(self._history)
+
+    def _history(self) -> History:
         entries = log.read(self.path / "log")
         chain: History = []
         digest = self.head_digest()
@@ -188,6 +201,7 @@ class Registry:
                 self.check_base(base_fingerprint, base_name, head)
                 return head
             first = Snapshot(base=base, router=router or {}, time=now(), command=command, who=_who())
+            first = self.certified(None, first)
             self._move_head(first)
             return first
 
@@ -225,14 +239,11 @@ class Registry:
         record = (record or AddRecord(created=now())).but(files=kept)
         manifest = manifest.but(files={role: sha256(data) for role, data in files.items()})
         contents = [*(record_files or {}).values(), *files.values(), manifest.to_bytes(), record.to_bytes()]
-        for data in contents:
-            self.objects.put(data)
         version = Version.of(manifest, record)
-        faults.fault_point("add.objects")
 
         def with_task(parent: Snapshot) -> dict[str, Any]:
             self._check_addable(parent, manifest, update)
-            for data in contents:  # a collection may have run since they were put; no other can while the lock is held
+            for data in contents:  # what was there before this add may have been collected since it was put
                 if not self.objects.path(sha256(data)).is_file():
                     self.objects.put(data)
             entries = self.entries(parent)
@@ -241,7 +252,11 @@ class Registry:
             entry = TaskEntry(current=number, versions={**before, number: version})
             return {"tasks": entries.put(manifest.task, entry).root, "certificate": kept.get("certificate")}
 
-        return self.commit(with_task, command=command, task=manifest.task, expect=expect)
+        with writing(self.scratch):
+            for data in contents:
+                self.objects.put(data)
+            faults.fault_point("add.objects")
+            return self.commit(with_task, command=command, task=manifest.task, expect=expect)
 
     def commit(
         self,
@@ -254,7 +269,8 @@ class Registry:
         """Move the head from the current snapshot to that snapshot with the fields that `change` gives for it.
 
         `change` runs under the lock on the head as it is then, and may raise to refuse; every object that it names must
-        have been put before. Raises HeadMoved where `expect` is given and is not the head.
+        have been put before. Without a certificate among them the commit gets the one of certificate.py. Raises
+        HeadMoved where `expect` is given and is not the head.
         """
         with self.locked():
             parent = self.head()
@@ -262,8 +278,16 @@ class Registry:
                 raise HeadMoved(f"{self.path}: another process committed meanwhile; measure again and retry")
             told = {"parent": parent.digest, "time": now(), "command": command, "task": task, "who": _who()}
             child = parent.but(**{"certificate": None, **told, **change(parent)})
+            if child.certificate is None:
+                child = self.certified(parent, child)
             self._move_head(child)
             return child
+
+    def certified(self, before: Snapshot | None, after: Snapshot) -> Snapshot:
+        """The later of two snapshots with the certificate of the commit between them, which is put."""
+        trees = TaskMap(self.objects, before.tasks if before else None), self.entries(after)
+        made = certify(before, after, trees, self._sums)
+        return after.but(certificate=self.objects.put(made.to_bytes()))
 
     def _move_head(self, snapshot: Snapshot) -> None:
         """Write a snapshot, its line in the log, and the head, in this order. The lock must be held."""
@@ -282,6 +306,16 @@ class Registry:
                 f"task {manifest.task!r} is in {self.path} already, as version {entry.current}; "
                 "updating it adds a version"
             )
+
+    def _steady(self, read: Callable[[], Found]) -> Found:
+        """What `read` finds at the head; again at the next head where that of before was collected while it read."""
+        while True:
+            head = self.head_digest()
+            try:
+                return read()
+            except LynxError:
+                if self.head_digest() == head:
+                    raise
 
     def _stored(self, model: type[Model], digest: str) -> Model:
         return parse(model, self.read(digest), self.objects.path(digest))

@@ -9,9 +9,11 @@ from pathlib import Path
 from lynx_cl.errors import LynxError
 from lynx_cl.registry import log
 from lynx_cl.registry.canonical import sha256
+from lynx_cl.registry.certificate import Held, certificate_of, certify
 from lynx_cl.registry.reach import references
 from lynx_cl.registry.snapshot import Snapshot
 from lynx_cl.registry.store import Registry
+from lynx_cl.registry.tree import TaskMap
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,29 @@ def verify(registry: Registry) -> list[Problem]:
     """All that is wrong with a registry; nothing for one that does not exist.
 
     Files that nothing refers to (left by a crash before the commit) are no problem, unless their bytes have changed.
+    Takes no lock: where the registry moves on meanwhile, what looked wrong is looked at again.
     """
+    while True:
+        moment = _moment(registry)
+        problems = _problems(registry)
+        if not problems or moment == _moment(registry):
+            return problems
+
+
+def _moment(registry: Registry) -> tuple[bytes | None, ...]:
+    """What every commit and every collection of snapshots changes."""
+    paths = (registry.path / "head", registry.path / registry.BEGINNING)
+    return tuple(path.read_bytes() if path.is_file() else None for path in paths)
+
+
+def _problems(registry: Registry) -> list[Problem]:
     problems = [*_damaged_objects(registry)]
     snapshots, damaged = _read_snapshots(registry)
     problems += damaged
     seen: set[str] = set()
     for snapshot in snapshots.values():
         problems += _missing_objects(registry, snapshot, seen)
+    problems += _wrong_certificates(registry, snapshots)
     problems += _broken_history(registry, snapshots)
     return sorted(set(problems), key=lambda problem: (problem.path, problem.message))
 
@@ -44,7 +62,11 @@ def leftovers(registry: Registry) -> list[Path]:
 
 def _damaged_objects(registry: Registry) -> Iterator[Problem]:
     for path in registry.objects:
-        if sha256(path.read_bytes()) != path.parent.name + path.name:
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:  # collected since it was listed; if it is needed, it is told of as missing
+            continue
+        if sha256(data) != path.parent.name + path.name:
             yield _problem(registry, path, "the object's bytes have changed")
 
 
@@ -55,15 +77,44 @@ def _read_snapshots(registry: Registry) -> tuple[dict[str, Snapshot], list[Probl
         try:
             snapshots[path.stem] = registry.snapshot(path.stem)
         except LynxError:
-            problems.append(_problem(registry, path, "the snapshot's bytes have changed"))
+            if path.exists():
+                problems.append(_problem(registry, path, "the snapshot's bytes have changed"))
     return snapshots, problems
 
 
 def _missing_objects(registry: Registry, snapshot: Snapshot, seen: set[str]) -> Iterator[Problem]:
+    own = registry.snapshots / f"{snapshot.digest}.json"
     for digest, what in references(registry, snapshot, seen):
         path = registry.objects.path(digest)
-        if not path.is_file():
+        if not path.is_file() and own.exists():  # a collection takes a snapshot away before its objects
             yield _problem(registry, path, f"missing: {what}")
+
+
+def _wrong_certificates(registry: Registry, snapshots: dict[str, Snapshot]) -> Iterator[Problem]:
+    """Certificates that say other than what the snapshot and the one before it hold, as far as that one is kept."""
+    sums: dict[str, Held] = {}
+    for snapshot in snapshots.values():
+        before = snapshots.get(snapshot.parent) if snapshot.parent else None
+        try:
+            told = certificate_of(registry.read(snapshot.certificate)) if snapshot.certificate else None
+            if told is None:
+                continue
+            trees = TaskMap(registry.objects, before.tasks if before else None), registry.entries(snapshot)
+            true = certify(before, snapshot, trees, sums).but(libraries=told.libraries)
+        except LynxError:  # told of as missing or as changed
+            continue
+        if before is None and snapshot.parent:  # collected: only what is said of the snapshot itself can be told
+            true = true.but(
+                state_before=told.state_before,
+                came=told.came,
+                went=told.went,
+                unchanged=told.unchanged,
+                before=told.before,
+                router=told.router,
+            )
+        if told != true:
+            path = registry.objects.path(snapshot.certificate or "")
+            yield _problem(registry, path, f"does not prove the snapshot {snapshot.digest[:12]}")
 
 
 def _broken_history(registry: Registry, snapshots: dict[str, Snapshot]) -> Iterator[Problem]:

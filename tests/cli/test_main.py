@@ -79,6 +79,7 @@ def test_a_mistake_is_one_line_and_an_exit_code(
     [
         (OSError(errno.ENOSPC, "No space left on device", "bank.safetensors"), "bank.safetensors: the disk is full"),
         (OSError(errno.EROFS, "Read-only file system", "head"), "head: the filesystem is read-only"),
+        (OSError(errno.EXDEV, "Invalid cross-device link", "objects/a"), "objects/a: it lies on another filesystem"),
         (PermissionError(errno.EACCES, "Permission denied", "head"), "head: permission denied"),
         (NotADirectoryError(errno.ENOTDIR, "Not a directory", "a/b"), "a/b: a file stands where a folder must be"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), "the disk is full"),
@@ -149,6 +150,24 @@ def test_doctor_tells_of_a_damaged_registry(tmp_path: Path, capsys: pytest.Captu
     report = json.loads(capsys.readouterr().out)
     checks = {check["name"]: check for check in report["checks"]}
     assert not report["ok"] and not checks["registry"]["ok"] and checks["home"]["ok"] and checks["torch"]["ok"]
+
+
+def test_doctor_finds_what_a_killed_writer_left_and_gc_removes_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry = made(tmp_path / "registry", "grounding")
+
+    def left() -> str | None:
+        assert main(["doctor", "--json", "--home", str(tmp_path)]) in (0, 1)
+        checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
+        return checks["leftovers"]["value"] if "leftovers" in checks else None
+
+    assert left() is None
+    registry.objects.put(b"an object of an add that was killed before its commit")
+    (registry.scratch / "object-half").write_bytes(b"half")
+    assert str(left()).startswith("1 objects, 0 snapshots and 1 unfinished files")
+    assert main(["registry", "gc", "--home", str(tmp_path)]) == 0
+    assert left() is None
 
 
 def test_doctor_tells_of_a_home_that_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

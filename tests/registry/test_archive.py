@@ -112,9 +112,10 @@ def test_a_conflict_is_told_and_settled(tmp_path, archive):
 def test_a_bank_of_another_base_is_refused_with_both_names(tmp_path, archive):
     target = Registry(tmp_path / "to")
     target.init(OTHER_BASE, "other")
+    before = list(target.objects)
     with pytest.raises(LynxError, match=f"fit the base other .{OTHER_BASE[:12]}., not nano .*{BASE[:12]}"):
         take(target, archive)
-    assert target.tasks() == () and not list(target.objects)
+    assert target.tasks() == () and list(target.objects) == before
 
 
 def repacked(archive: Path, change) -> Path:
