@@ -136,6 +136,7 @@ def test_no_phrasing_of_a_task_is_split(thing: str) -> None:
 
 def test_no_question_of_the_base_is_split() -> None:
     words = {"x": "small dog", "y": "cat", "a": "a dog", "p": "top left", "s": "animal", "e": "dog next to the cat"}
+    words |= {"xs": "small dogs", "ys": "cats", "way": "further left"}
     texts = [template.format(**words) for templates in TEMPLATES.values() for template in templates]
     texts += [f"look and tell me, {text[0].lower()}{text[1:]}" for text in texts]
     assert [text for text in texts if split_request(text) != [text]] == []
