@@ -128,7 +128,7 @@ def test_registry_list_show_and_verify(tmp_path: Path, capsys: pytest.CaptureFix
     assert isinstance(shown, dict) and shown["digest"] == rows[1]["digest"] and shown["versions"] == [1]
     assert set(shown["files"]) == {"bank", "router", "certificate"} and shown["training"] == {"seed": 0}
     assert facts("registry", "show", "grounding", "--certificate") == {"retention": "held"}
-    assert facts("registry", "verify") == {"ok": True, "objects": 11, "problems": []}
+    assert facts("registry", "verify") == {"ok": True, "objects": 12, "problems": []}
 
     assert main(["registry", "list", *home]) == 0
     assert "grounding\t1\ttwin\t1,000\t10.0 %\t5.0 %\t-\tnano" in capsys.readouterr().out

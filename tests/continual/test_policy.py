@@ -90,7 +90,7 @@ def test_scores_are_those_of_the_policy(base: Base, monkeypatch: pytest.MonkeyPa
 
     def counted(base: Base, attachment: Any, requests: Any, banks: Sequence[Any], **how: Any) -> list[str]:
         calls.append(list(banks))
-        return answer(base, attachment, requests, banks, max_new_tokens=4, **how)
+        return answer(base, attachment, requests, banks, **{**how, "max_new_tokens": 4})
 
     monkeypatch.setattr(measuring, "answer", counted)
     with attach(base.model, taps) as attachment:

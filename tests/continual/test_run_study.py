@@ -86,7 +86,12 @@ def test_nothing_is_run_twice(undisturbed: tuple[Home, Path], monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    "point", ["study.learned:3", "checkpoint.done:3", "study.state.done:2", "study.stage.renamed:4"]
+    "point",
+    [
+        "checkpoint.done:3",
+        *(pytest.param(p, marks=pytest.mark.slow) for p in ("study.learned:3", "study.state.done:2")),
+        pytest.param("study.stage.renamed:4", marks=pytest.mark.slow),
+    ],
 )
 def test_killed_it_goes_on_to_the_same_table(undisturbed: tuple[Home, Path], tmp_path: Path, point: str) -> None:
     home, file = Home(tmp_path / "home"), undisturbed[1]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 
-from lynx_cl.base.nano.questions import TEMPLATES
+from lynx_cl.base.nano.questions import KINDS, TEMPLATES
 
 SEEN_THINGS = (
     "dog", "car", "small apple", "chair", "laptop at the top left", "bicycle", "largest cat", "bus", "pizza",
@@ -59,7 +59,8 @@ def seen() -> dict[str, dict[str, list[str]]]:
     rng = random.Random(0)
     base = {
         template: [template.format(**_fields(rng, SEEN_THINGS)) for _ in range(3 if "{" in template else 1)]
-        for templates in TEMPLATES.values()
+        for kind, templates in TEMPLATES.items()
+        if kind.partition("-")[0] in KINDS  # not those that only the wider base was asked
         for template in templates
     }
     grounding = {t: [t.format(x=f"the {rng.choice(SEEN_THINGS)}") for _ in range(8)] for t in GROUNDING}
