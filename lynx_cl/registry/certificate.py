@@ -1,7 +1,7 @@
 """What every commit proves: the states before and after it, which banks came and went, and that no other changed.
 
-An add keeps a certificate of its own, with what was measured; every other commit keeps the one made here, from the trees
-of the two states alone. It is no part of the state. Of what a command takes away for good (`remove-task`,
+An add keeps a certificate of its own, with what was measured; every other commit keeps the one made here, from the
+trees of the two states alone. It is no part of the state. Of what a command takes away for good (`remove-task`,
 `drop-versions`) it says no more than the log does: the state before.
 """
 
