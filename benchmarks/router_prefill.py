@@ -110,9 +110,9 @@ def main() -> None:
             with torch.inference_mode():
                 other(input_ids=ids, use_cache=True, logits_to_keep=1)
 
-        calls = {
-            "prefill": prefill,
+        calls = {  # in the order in which they follow each other: text before the forward, trunk within it
             "text": lambda own=own: by_text.decide(own),
+            "prefill": prefill,
             "trunk": lambda own=own, s=states, i=inputs: by_trunk.decide_rows(trunk.pooled(own, s, i)),
         }
         times = best(calls, options.turns)
