@@ -42,9 +42,6 @@ class Given:
 
     name, digest, dimension, near, pictures = "given", "0" * 64, DIMENSION, 0.4, False
 
-    def embed(self, requests: Any) -> Any:
-        raise NotImplementedError
-
 
 def unit(rows: NDArray[np.float64]) -> NDArray[np.float32]:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)

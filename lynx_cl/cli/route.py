@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lynx_cl.cli.options import HomeOption, JsonOption, open_registry
+from lynx_cl.cli.options import HomeOption, JsonOption, RouteErrorOption, open_registry
 from lynx_cl.cli.output import note, percent, print_facts, print_json, print_table
 from lynx_cl.errors import LynxError, UsageError
 
@@ -40,9 +40,7 @@ def command(
     save: Annotated[
         Path | None, typer.Option("--save", metavar="FOLDER", help="Where a folder's tables go; else its results/.")
     ] = None,
-    route_error: Annotated[
-        float | None, typer.Option("--route-error", metavar="SHARE", help="How often the set may miss the right bank.")
-    ] = None,
+    route_error: RouteErrorOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -180,7 +178,8 @@ def _bench(registry: Registry, path: Path, changes: dict[str, Any], as_json: boo
 
     config, embedder = _embedder(registry, path, changes)
     records = bench.read_prompts(path)
-    facts = bench.judge(bench.embed(records, embedder), embedder, config, BASELINES)
+    splits = bench.embed(records, embedder)
+    facts = bench.judge(bench.fit(splits, embedder, config), splits, BASELINES)
     if as_json:
         print_json(facts)
         return

@@ -1,4 +1,4 @@
-"""What the methods share that train one model, or adapters in it, task after task, and ask it as it is."""
+"""What methods share: training one model, or adapters in it, task after task; and training a bank."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from lynx_cl.banks.base import Bank
 from lynx_cl.base.settings import Settings
 from lynx_cl.continual.course import Course
 from lynx_cl.continual.method import Learning, Method
 from lynx_cl.training.module import Added as AddedLoss
 from lynx_cl.training.part import ModelPart, all_but_tower
-from lynx_cl.training.trainer import TrainResult, train_part
+from lynx_cl.training.trainer import TrainResult, train_bank, train_part
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,6 +66,22 @@ class OneModel(Method):
 
     def load_state(self, tensors: Mapping[str, Tensor], stage: int) -> None:
         self.part.load_state({name: tensors[name] for name in self.part.names})
+
+
+def learn_bank(course: Course, bank: Bank, stage: int, learning_rate: float) -> Learning:
+    """Trains a bank on the task of a stage."""
+    lesson = course.lessons[stage - 1]
+    result = train_bank(
+        course.base,
+        bank,
+        course.batches(lesson.train),
+        course.validation(lesson.source.groups("calibration")),
+        course.training(learning_rate),
+        course.run_dir(stage),
+        resume=True,
+        on_log=course.progress(lesson.task),
+    )
+    return learning(result)
 
 
 def learning(result: TrainResult) -> Learning:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from lynx_cl.data.example import SPLITS, Example, Lazy, Picture, Step
 from lynx_cl.data.kinds import Asking, Queries
-from lynx_cl.data.pictures import PictureSet, check_classes, file_digests
-from lynx_cl.data.sources import DataSource, Groups, Wanted
+from lynx_cl.data.pictures import PictureSet, check_classes
+from lynx_cl.data.sources import DataSource, Groups, Wanted, picture_source
 
 FORMAT = 1  # one more whenever the same arguments would give other examples
 
@@ -38,21 +37,7 @@ def asked_source(pictures: PictureSet, wanted: Wanted, queries: Queries) -> Data
         )
         for split in SPLITS
     }
-
-    def recipe() -> dict[str, Any]:
-        return {
-            "format": FORMAT,
-            "source": pictures.name.partition(":")[0],
-            "card": wanted.card.digest(),
-            "grammar": wanted.grammar.name,
-            "seed": wanted.seed,
-            "pictures": {split: len(groups) for split, groups in splits.items()},
-            "files": file_digests(pictures),
-        }
-
-    return DataSource(
-        pictures.name, wanted.card.name, pictures.annotator, pictures.licence, wanted.grammar.name, splits, recipe
-    )
+    return picture_source(pictures, wanted, splits, {"format": FORMAT, "grammar": wanted.grammar.name})
 
 
 def _chance(picture: Picture, wanted: Wanted) -> random.Random:

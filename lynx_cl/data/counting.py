@@ -8,11 +8,10 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from lynx_cl.data.example import SPLITS, Example, Lazy, Picture, Step
-from lynx_cl.data.pictures import PictureSet, check_classes, file_digests, plain_label
-from lynx_cl.data.sources import DataSource, Groups, Wanted
+from lynx_cl.data.pictures import PictureSet, check_classes, plain_label
+from lynx_cl.data.sources import DataSource, Groups, Wanted, picture_source
 from lynx_cl.data.words import number_word, plural
 
 FORMAT = 1  # one more whenever the same arguments would give other examples
@@ -46,20 +45,7 @@ def counting_source(pictures: PictureSet, wanted: Wanted) -> DataSource:
         )
         for split in SPLITS
     }
-
-    def recipe() -> dict[str, Any]:
-        return {
-            "format": FORMAT,
-            "source": pictures.name.partition(":")[0],
-            "card": wanted.card.digest(),
-            "seed": wanted.seed,
-            "pictures": {split: len(groups) for split, groups in splits.items()},
-            "files": file_digests(pictures),
-        }
-
-    return DataSource(
-        pictures.name, wanted.card.name, pictures.annotator, pictures.licence, wanted.grammar.name, splits, recipe
-    )
+    return picture_source(pictures, wanted, splits, {"format": FORMAT})
 
 
 def counts(picture: Picture, wanted: Wanted) -> Counter[str]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from lynx_cl.data.example import SPLITS, Example, Lazy, Picture, Step, Target
-from lynx_cl.data.pictures import PictureSet, check_classes, file_digests, plain_label
-from lynx_cl.data.sources import DataSource, Groups, Wanted
+from lynx_cl.data.pictures import PictureSet, check_classes, plain_label
+from lynx_cl.data.sources import DataSource, Groups, Wanted, picture_source
 from lynx_cl.data.views import view
 
 FORMAT = 2  # one more whenever the same arguments would give other examples
@@ -35,21 +34,7 @@ def region_source(pictures: PictureSet, wanted: Wanted) -> DataSource:
         views = wanted.card.views if split == "train" else 1
         splits[split] = Lazy(len(usable) * views, _maker(source, usable, views, split, wanted))
     check_classes(pictures.name, wanted.card.name, classes, seen)
-
-    def recipe() -> dict[str, Any]:
-        return {
-            "format": FORMAT,
-            "source": pictures.name.partition(":")[0],
-            "card": wanted.card.digest(),
-            "grammar": wanted.grammar.name,
-            "seed": wanted.seed,
-            "pictures": {split: len(groups) for split, groups in splits.items()},
-            "files": file_digests(pictures),
-        }
-
-    return DataSource(
-        pictures.name, wanted.card.name, pictures.annotator, pictures.licence, wanted.grammar.name, splits, recipe
-    )
+    return picture_source(pictures, wanted, splits, {"format": FORMAT, "grammar": wanted.grammar.name})
 
 
 def asked(picture: Picture, classes: Mapping[str, str], only_single: bool) -> tuple[Target, ...]:

@@ -10,16 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lynx_cl.data.example import SPLITS, Example
 from lynx_cl.data.grammar import BoxGrammar
+from lynx_cl.data.pictures import PictureSet, file_digests
 from lynx_cl.errors import LynxError, UsageError
 from lynx_cl.registry.canonical import canonical, sha256
 from lynx_cl.tasks import KINDS, TaskCard, load_card
-
-if TYPE_CHECKING:
-    from lynx_cl.data.pictures import PictureSet
 
 Groups = Sequence[tuple[Example, ...]]
 
@@ -81,6 +79,27 @@ class Wanted:
     grammar: BoxGrammar
     seed: int = 0
     limit: int | None = None
+
+
+def picture_source(
+    pictures: PictureSet, wanted: Wanted, splits: Mapping[str, Groups], made: Mapping[str, Any]
+) -> DataSource:
+    """The source whose examples about a set of pictures are `splits`; they are a function of `made` besides the set,
+    the card and the seed."""
+
+    def recipe() -> dict[str, Any]:
+        return {
+            "source": pictures.name.partition(":")[0],
+            "card": wanted.card.digest(),
+            "seed": wanted.seed,
+            "pictures": {split: len(groups) for split, groups in splits.items()},
+            "files": file_digests(pictures),
+            **made,
+        }
+
+    return DataSource(
+        pictures.name, wanted.card.name, pictures.annotator, pictures.licence, wanted.grammar.name, splits, recipe
+    )
 
 
 @dataclass(frozen=True)

@@ -104,10 +104,10 @@ def fit(splits: dict[str, Labelled], embedder: Embedder, config: RouterConfig) -
     return Router.solve(tasks, embedder, config)
 
 
-def judge(
-    splits: dict[str, Labelled], embedder: Embedder, config: RouterConfig, baselines: Sequence[str], timed: bool = True
-) -> dict[str, Any]:
-    """What `route --bench` prints; shares are fractions, and a figure that the prompts do not allow is None.
+def judge(router: Router, splits: dict[str, Labelled], baselines: Sequence[str], timed: bool = True) -> dict[str, Any]:
+    """What `route --bench` prints of a router that was fitted to `splits`.
+
+    Shares are fractions, and a figure that the prompts do not allow is None.
 
     - `balanced_accuracy`, `macro_f1`: of the classifier's choice among the tasks, as that of the baselines, whether or
       not the router would abstain; `ece` of its probabilities.
@@ -119,7 +119,6 @@ def judge(
     - `microseconds`: of one decision about a vector, and `embedding_microseconds` of making one: medians; only where
       `timed`.
     """
-    router = fit(splits, embedder, config)
     known = splits["test"].known()
     foreign = splits["test"].of(None)
     decisions = router.decide_rows(known.rows)

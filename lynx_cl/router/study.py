@@ -4,7 +4,8 @@ of no task, on close and on later ones."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +27,7 @@ from lynx_cl.router.synthetic import synthetic_intents
 Rows = NDArray[np.float32]
 Table = list[dict[str, Any]]
 Say = Callable[[str], None]
-SLOW = ("joint_logistic", "kernel")  # left out where there are more than COMPARED tasks
+SLOW = ("joint_logistic", "kernel", "sequential_logistic")  # left out where there are more than COMPARED tasks
 COMPARED = 100
 SETTINGS_FILE = "study.yaml"
 MOST_TESTED = 40  # prompts of a task, and as many for calibration
@@ -106,13 +107,13 @@ def run_study(intents: Intents, embedder: Embedder, config: RouterConfig, wanted
     embedded = embed_intents(intents, embedder)
     every = tuple(BASELINES)
     say(f"routing: {len(intents.intents)} intents, {wanted.usual} prompts a task, {wanted.resamplings} resamplings")
-    usual, coverage, foreign, hard, confusion = _usual(embedded, embedder, config, wanted, every)
+    tables = _usual(embedded, embedder, config, wanted, every)
     few = []
     for number in wanted.prompts:
         say(f"routing: {number} prompts a task")
         few += _averaged(
             [
-                bench.judge(splits, embedder, config, every, timed=False)
+                bench.judge(bench.fit(splits, embedder, config), splits, every, timed=False)
                 for splits in resampled(embedded, number, wanted.fewer, wanted.seed)
             ],
             prompts=number,
@@ -123,13 +124,9 @@ def run_study(intents: Intents, embedder: Embedder, config: RouterConfig, wanted
         many += _averaged([_synthetic(count, wanted.synthetic, embedder, config)], tasks=count)
     return {
         "settings": {**wanted.model_dump(), "router": config.model_dump(), "embedder": embedder.name},
-        "usual": usual,
+        **tables,
         "prompts": few,
         "tasks": many,
-        "coverage": coverage,
-        "foreign": foreign,
-        "hard": hard,
-        "confusion": confusion,
     }
 
 
@@ -176,61 +173,49 @@ def coverage_bounds(error: float, calibrated: int, tested: int) -> tuple[float, 
 
 def _usual(
     embedded: Embedded, embedder: Embedder, config: RouterConfig, wanted: StudySettings, every: Sequence[str]
-) -> tuple[Table, Table, Table, Table, Table]:
+) -> dict[str, Table]:
     """At the usual number of prompts: all methods, coverage, foreign prompts by kind, hard prompts, confusion."""
     told, coverage = [], []
-    foreign: dict[str, list[tuple[float | None, float | None, float]]] = {name: [] for name in embedded.rows["foreign"]}
-    hard: dict[str, list[tuple[float, float, float, float]]] = {"close": [], "drift": []}
+    foreign: dict[str, list[dict[str, Any]]] = {kind: [] for kind in embedded.rows["foreign"]}
+    hard: dict[str, list[dict[str, Any]]] = {part: [] for part in ("close", "drift") if embedded.rows[part]}
     names = sorted(embedded.texts.intents)
-    confused = np.zeros((len(names), len(names)), int)
+    confused: Counter[tuple[str, str]] = Counter()
     for number, splits in enumerate(resampled(embedded, wanted.usual, wanted.resamplings, wanted.seed)):
-        told.append(bench.judge(splits, embedder, config, every, timed=number == 0))
         known = splits["test"].known()
-        for error in wanted.errors:
-            router = bench.fit(splits, embedder, config.model_copy(update={"error": error}))
-            sets = [d.candidates for d in router.decide_rows(known.rows)]
-            held = float(np.mean([task in own for task, own in zip(known.tasks, sets, strict=True)]))
-            low, high = coverage_bounds(error, router.promise.requests, len(known.rows))
-            coverage.append(
-                {
-                    "error": error,
-                    "resampling": number,
-                    "coverage": held,
-                    "low": low,
-                    "high": high,
-                    "set_size": float(np.mean([len(own) for own in sets])),
-                    "empty": float(np.mean([not own for own in sets])),
-                }
-            )
         router = bench.fit(splits, embedder, config)
         inside = router.decide_rows(known.rows)
-        for task, decision in zip(known.tasks, inside, strict=True):
-            confused[names.index(str(task)), names.index(likeliest(decision))] += 1
+        told.append(bench.judge(router, splits, every, timed=number == 0))
+        confused.update((str(task), likeliest(decision)) for task, decision in zip(known.tasks, inside, strict=True))
+        for error in wanted.errors:
+            sure = bench.fit(splits, embedder, config.model_copy(update={"error": error}))
+            coverage.append({"error": error, "resampling": number, **_covered(sure, known, error)})
         for kind, rows in embedded.rows["foreign"].items():
             outside = router.decide_rows(rows)
             facts = bench.outliers(inside, outside)
-            foreign[kind].append((facts["ood_auroc"], facts["ood_fpr95"], _share(d.abstained for d in outside)))
-        for part in hard:
-            if embedded.rows[part]:
-                hard[part].append(_hard(router, embedded.rows[part], splits["train"]))
-    return (
-        _averaged(told, prompts=wanted.usual),
-        coverage,
-        [
-            {"kind": kind, **dict(zip(("auroc", "fpr95", "abstained"), _means(values), strict=True))}
-            for kind, values in foreign.items()
-        ],
-        [
-            {"part": part, **dict(zip(("accuracy", "nearest_mean", "coverage", "abstained"), _means(own), strict=True))}
-            for part, own in hard.items()
-            if own
-        ],
-        [
-            {"task": task, "sent_to": other, "requests": int(confused[i, j])}
-            for i, task in enumerate(names)
-            for j, other in enumerate(names)
-        ],
-    )
+            away = _share(decision.abstained for decision in outside)
+            foreign[kind].append({"auroc": facts["ood_auroc"], "fpr95": facts["ood_fpr95"], "abstained": away})
+        for part, own in hard.items():
+            own.append(_hard(router, embedded.rows[part], splits["train"]))
+    return {
+        "usual": _averaged(told, prompts=wanted.usual),
+        "coverage": coverage,
+        "foreign": [{"kind": kind, **_means(own)} for kind, own in foreign.items()],
+        "hard": [{"part": part, **_means(own)} for part, own in hard.items()],
+        "confusion": [{"task": a, "sent_to": b, "requests": confused[a, b]} for a in names for b in names],
+    }
+
+
+def _covered(router: Router, known: Labelled, error: float) -> dict[str, float]:
+    """How often the candidates hold the right task, the bounds of that, their mean number, and how often none is."""
+    sets = [decision.candidates for decision in router.decide_rows(known.rows)]
+    low, high = coverage_bounds(error, router.promise.requests, len(sets))
+    return {
+        "coverage": _share(task in own for task, own in zip(known.tasks, sets, strict=True)),
+        "low": low,
+        "high": high,
+        "set_size": float(np.mean([len(own) for own in sets])),
+        "empty": _share(not own for own in sets),
+    }
 
 
 def likeliest(decision: Decision) -> str:
@@ -238,20 +223,19 @@ def likeliest(decision: Decision) -> str:
     return max(decision.probabilities, key=decision.probabilities.__getitem__)
 
 
-def _hard(router: Router, parts: dict[str, Rows], train: Labelled) -> tuple[float, float, float, float]:
-    """Accuracy on prompts by task, that of the nearest mean, the share of sets that hold it, that of abstentions."""
+def _hard(router: Router, parts: dict[str, Rows], train: Labelled) -> dict[str, float]:
+    """On prompts by task: accuracy, that of the nearest mean, how many sets hold the task, how many are abstained."""
     rows = np.concatenate(list(parts.values()))
     names = sorted({str(task) for task in train.tasks})
     truth = [name for name, own in parts.items() for _ in own]
     decisions = router.decide_rows(rows)
-    chosen = [likeliest(decision) for decision in decisions]
     mean = BASELINES["nearest_mean"](train.rows, np.array([names.index(str(task)) for task in train.tasks]))(rows)
-    return (
-        _share(a == b for a, b in zip(chosen, truth, strict=True)),
-        _share(names[a] == b for a, b in zip(mean, truth, strict=True)),
-        _share(b in d.candidates for d, b in zip(decisions, truth, strict=True)),
-        _share(d.abstained for d in decisions),
-    )
+    return {
+        "accuracy": _share(likeliest(d) == b for d, b in zip(decisions, truth, strict=True)),
+        "nearest_mean": _share(names[a] == b for a, b in zip(mean, truth, strict=True)),
+        "coverage": _share(b in d.candidates for d, b in zip(decisions, truth, strict=True)),
+        "abstained": _share(d.abstained for d in decisions),
+    }
 
 
 def _synthetic(count: int, each: int, embedder: Embedder, config: RouterConfig) -> dict[str, Any]:
@@ -264,7 +248,7 @@ def _synthetic(count: int, each: int, embedder: Embedder, config: RouterConfig) 
         owners = tuple(name for name, own in made.items() for _ in own[start:stop])
         splits[split] = Labelled(texts, embedder.embed([Request(text) for text in texts]), owners)
     peers = [name for name in BASELINES if count <= COMPARED or name not in SLOW]
-    return bench.judge(splits, embedder, config, peers, timed=True)
+    return bench.judge(bench.fit(splits, embedder, config), splits, peers)
 
 
 def _averaged(told: Sequence[dict[str, Any]], **key: int) -> Table:
@@ -284,11 +268,11 @@ def _averaged(told: Sequence[dict[str, Any]], **key: int) -> Table:
     return rows
 
 
-def _means(rows: Sequence[Sequence[float | None]]) -> list[float]:
-    return [float(value) for value in np.array(rows, float).mean(0)]
+def _means(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
-def _share(values: Iterator[bool] | Any) -> float:
+def _share(values: Iterable[bool]) -> float:
     told = list(values)
     return sum(told) / len(told)
 

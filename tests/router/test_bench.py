@@ -45,8 +45,8 @@ def test_figures_equal_those_worked_out_from_the_decisions(tmp_path: Path) -> No
 
     embedder = WordEmbedder(dimension=24)
     splits = bench.embed(bench.read_prompts(written(tmp_path / "p.jsonl", records())), embedder)
-    told = bench.judge(splits, embedder, RouterConfig(), ["nearest_mean", "knn", "joint_logistic"])
     router = bench.fit(splits, embedder, RouterConfig())
+    told = bench.judge(router, splits, ["nearest_mean", "knn", "joint_logistic"])
     test = [r for r in records() if r["split"] == "test"]
     inside = [r for r in test if r["task"] is not None]
     decisions = router.decide([Request(r["text"]) for r in inside])
@@ -80,7 +80,8 @@ def test_every_baseline_learns_what_is_easy_but_the_sequential_one_forgets() -> 
 def test_without_prompts_of_no_task_there_is_no_such_figure(tmp_path: Path) -> None:
     embedder = WordEmbedder()
     path = written(tmp_path / "p.jsonl", [r for r in records() if r["task"]])
-    told = bench.judge(bench.embed(bench.read_prompts(path), embedder), embedder, RouterConfig(), [])
+    splits = bench.embed(bench.read_prompts(path), embedder)
+    told = bench.judge(bench.fit(splits, embedder, RouterConfig()), splits, [])
     assert told["ood_auroc"] is None and told["ood_fpr95"] is None and told["foreign_abstained"] is None
 
 

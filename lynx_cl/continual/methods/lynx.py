@@ -20,14 +20,13 @@ from lynx_cl.continual.config import read_config
 from lynx_cl.continual.course import Course
 from lynx_cl.continual.measure import TaskMeasurement, TaskUnderTest, measure
 from lynx_cl.continual.method import Added, Learning, Method, method
-from lynx_cl.continual.one_model import learning
+from lynx_cl.continual.one_model import learn_bank
 from lynx_cl.registry.snapshot import BASE_TASK
 from lynx_cl.router.embedders import Embedder, embedder_named
 from lynx_cl.router.requests import task_requests
 from lynx_cl.router.router import Router
 from lynx_cl.router.statistics import TaskStatistics, fit_task
 from lynx_cl.router.stored import FILE
-from lynx_cl.training.trainer import train_bank
 
 
 class LynxSettings(Settings):
@@ -63,18 +62,8 @@ class Lynx(Method):
         self.embedder: Embedder = embedder_named(settings.embedder, course.base)
 
     def learn(self, stage: int) -> Learning:
-        lesson, course = self.course.lessons[stage - 1], self.course
-        bank = self._new_bank(stage)
-        result = train_bank(
-            course.base,
-            bank,
-            course.batches(lesson.train),
-            course.validation(lesson.source.groups("calibration")),
-            course.training(self.config.learning_rate),
-            course.run_dir(stage),
-            resume=True,
-            on_log=course.progress(lesson.task),
-        )
+        lesson, bank = self.course.lessons[stage - 1], self._new_bank(stage)
+        took = learn_bank(self.course, bank, stage, self.config.learning_rate)
         asked = task_requests(
             lesson.source.examples("train"),
             lesson.source.examples("calibration"),
@@ -83,7 +72,7 @@ class Lynx(Method):
         )
         self.banks[lesson.task] = bank
         self.statistics[lesson.task] = fit_task(lesson.task, asked.fit, self.embedder, asked.calibration)
-        return learning(result)
+        return took
 
     def measured(self, tests: Sequence[TaskUnderTest], batch_size: int) -> dict[str, TaskMeasurement]:
         router = Router.solve(list(self.statistics.values()), self.embedder)

@@ -19,8 +19,7 @@ from lynx_cl.base.taps import find_taps
 from lynx_cl.continual.course import Course
 from lynx_cl.continual.measure import TaskMeasurement, TaskUnderTest, measure
 from lynx_cl.continual.method import Added, Learning, Method, method
-from lynx_cl.continual.one_model import learning
-from lynx_cl.training.trainer import train_bank
+from lynx_cl.continual.one_model import learn_bank
 
 SHARED = "shared"
 
@@ -44,18 +43,7 @@ class MoeLora(Method):
         self.bank = build_bank("lora", taps, base.model, shape, course.seed)
 
     def learn(self, stage: int) -> Learning:
-        lesson, course = self.course.lessons[stage - 1], self.course
-        result = train_bank(
-            course.base,
-            self.bank,
-            course.batches(lesson.train),
-            course.validation(lesson.source.groups("calibration")),
-            course.training(self.config.learning_rate),
-            course.run_dir(stage),
-            resume=True,
-            on_log=course.progress(lesson.task),
-        )
-        return learning(result)
+        return learn_bank(self.course, self.bank, stage, self.config.learning_rate)
 
     def measured(self, tests: Sequence[TaskUnderTest], batch_size: int) -> dict[str, TaskMeasurement]:
         with attach(self.course.base.model, self.bank.taps) as attachment:

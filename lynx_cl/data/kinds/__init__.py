@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lynx_cl.data.example import Picture, Target
+from lynx_cl.data.pictures import plain_label
 
 if TYPE_CHECKING:
     from lynx_cl.data.pictures import PictureSet
@@ -43,7 +44,7 @@ class Asking:
 
     def name(self, label: str) -> str:
         """What the card calls a label."""
-        return self.wanted.card.classes.get(label, label.replace("_", " ").lower())
+        return self.wanted.card.classes.get(label, plain_label(label))
 
     def things(self, picture: Picture) -> list[Target]:
         """The targets of the card's classes (empty: of any), from left to right by centre, then from the top."""
