@@ -7,7 +7,8 @@ import json
 import pytest
 import torch
 
-from lynx_cl.base.nano.pretrain import FIRST, RECIPE, Nano, adopt, prepare, pretrain, trained_parts
+from lynx_cl.base.nano.checkpoints import adopt
+from lynx_cl.base.nano.pretrain import FIRST, RECIPE, Nano, prepare, pretrain, trained_parts
 from lynx_cl.errors import UsageError
 from lynx_cl.home import shipped
 
