@@ -48,7 +48,9 @@ def remove_task(registry: Registry, name: str) -> Snapshot:
     def without(parent: Snapshot) -> dict[str, Any]:
         entries = registry.entries(parent)
         if name not in entries:
-            raise UsageError(f"task {name!r} is not in {registry.path}; known: {brief(entries) or 'none'}")
+            whole = name.partition("@")[0]
+            why = f"; a task goes with all its versions: remove {whole!r}" if "@" in name and whole in entries else ""
+            raise UsageError(f"task {name!r} is not in {registry.path}; known: {brief(entries) or 'none'}{why}")
         return {"tasks": entries.without(name).root}
 
     registry.head()
@@ -82,10 +84,16 @@ def roll_back(registry: Registry, digest: str) -> Snapshot:
     could be several, LynxError where objects of that snapshot are gone.
     """
     earlier = find_snapshot(registry, digest)
-    missing = [what for part, what in references(registry, earlier) if not registry.objects.path(part).is_file()]
-    if missing:
-        raise LynxError(f"snapshot {earlier.digest[:12]}: {brief(missing, 3)} no longer there; restore it from a copy")
-    return registry.commit(lambda parent: {"tasks": earlier.tasks, "router": earlier.router}, command=ROLLBACK)
+
+    def as_it_was(parent: Snapshot) -> dict[str, Any]:
+        missing = [what for part, what in references(registry, earlier) if not registry.objects.path(part).is_file()]
+        if missing:
+            raise LynxError(
+                f"snapshot {earlier.digest[:12]}: {brief(missing, 3)} no longer there; restore it from a copy"
+            )
+        return {"tasks": earlier.tasks, "router": earlier.router}
+
+    return registry.commit(as_it_was, command=ROLLBACK)
 
 
 def find_snapshot(registry: Registry, digest: str) -> Snapshot:

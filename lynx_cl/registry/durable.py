@@ -39,6 +39,23 @@ def write_whole(path: Path, data: bytes, *, scratch: Path, what: str) -> None:
     faults.fault_point(f"{what}.done")
 
 
+def write_new(path: Path, data: bytes, *, what: str, mode: int = 0o644) -> None:
+    """Put `data` at `path`, where nothing may be yet, whole or not at all. Raises FileExistsError, OSError."""
+    unfinished = path.with_name(f".{path.name}.{own_name(what)}")
+    faults.fault_point(f"{what}.begin")
+    try:
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(data)
+            file.flush()
+            faults.fault_point(f"{what}.written")
+            os.fsync(file.fileno())
+        os.link(unfinished, path)  # unlike a rename, this never replaces a file
+    finally:
+        unfinished.unlink(missing_ok=True)
+    sync_folder(path.parent)
+    faults.fault_point(f"{what}.done")
+
+
 def append_line(path: Path, line: bytes, *, what: str) -> None:
     """Add one line to a file and fsync it; a line torn by an earlier crash is closed first. Raises OSError."""
     new = not path.exists()

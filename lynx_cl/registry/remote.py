@@ -25,6 +25,7 @@ from lynx_cl.registry.canonical import sha256
 from lynx_cl.registry.durable import write_whole
 from lynx_cl.registry.merge import Prefer, join
 from lynx_cl.registry.reach import references
+from lynx_cl.registry.scratch import writing
 from lynx_cl.registry.snapshot import DIGEST, Snapshot
 from lynx_cl.registry.store import Registry, now
 from lynx_cl.registry.tree import TaskMap
@@ -171,7 +172,8 @@ def pull(registry: Registry, address: str, prefer: Prefer | None = None) -> list
     if registry.exists():
         for snapshot in theirs:
             registry.check_base(snapshot.base.fingerprint, snapshot.base.name)
-    return [take_in(registry, remote, snapshot, prefer, command="pull") for snapshot in theirs]
+    with writing(registry.scratch):  # what has come is in the registry before a snapshot names it
+        return [take_in(registry, remote, snapshot, prefer, command="pull") for snapshot in theirs]
 
 
 def push(registry: Registry, address: str, prefer: Prefer | None = None) -> Pushed:
@@ -182,15 +184,34 @@ def push(registry: Registry, address: str, prefer: Prefer | None = None) -> Push
     written; at worst objects lie there then that no head names, and the next push finds them.
     """
     check_preference(prefer)
-    head = registry.head()
+    registry.head()
     remote = Remote(address, registry)
     if remote.is_home:
         raise UsageError(
             f"{address}: a registry that is worked in; run 'lynx-cl registry merge' there, or push elsewhere"
         )
     heads = remote.heads()
+    with writing(registry.scratch):  # what is pushed may be collected otherwise, as may what came to be merged
+        merged, others = _with_theirs(registry, remote, heads, prefer)
+        objects, sent = _send(registry, remote, merged)
+        remote.write(f"snapshots/{merged.digest}.json", merged.to_bytes())
+        faults.fault_point("push.snapshot")
+        if merged.digest not in heads:
+            remote.write(f"heads/{merged.digest}", b"")
+        faults.fault_point("push.head")
+    for digest in heads:
+        if digest != merged.digest:
+            remote.drop_head(digest)
+            faults.fault_point("push.dropped")
+    return Pushed(merged.digest, merged.state, objects, sent, others)
+
+
+def _with_theirs(
+    registry: Registry, remote: Remote, heads: tuple[str, ...], prefer: Prefer | None
+) -> tuple[Snapshot, int]:
+    """The registry's head merged with the states of others at the address, and how many these were."""
+    merged = registry.head()
     own = {entry.snapshot for entry in registry.log()}
-    merged = head
     others = [remote.snapshot(digest) for digest in heads if digest not in own]
     for theirs in others:
         registry.check_base(theirs.base.fingerprint, theirs.base.name)
@@ -201,24 +222,20 @@ def push(registry: Registry, address: str, prefer: Prefer | None = None) -> Push
             tasks = ours.put_all(joined.entries).root
             told = {"parent": None, "time": now(), "command": "push", "task": None, "certificate": None}
             merged = registry.certified(merged, merged.but(tasks=tasks, router=joined.router, **told))
-    there = remote.present
+    return merged, len(others)
+
+
+def _send(registry: Registry, remote: Remote, snapshot: Snapshot) -> tuple[int, int]:
+    """Bring there all objects of a snapshot that are not there, and tell how many objects and bytes that were."""
     objects = sent = 0
-    for digest, _ in references(registry, merged):
-        data_size = registry.objects.size(digest)
-        if there.get(digest) == data_size:
+    for digest, _ in references(registry, snapshot):
+        size = registry.objects.size(digest)
+        if remote.present.get(digest) == size:
             continue
         remote.write(f"objects/sha256/{digest[:2]}/{digest[2:]}", registry.read(digest))
-        objects, sent = objects + 1, sent + data_size
+        objects, sent = objects + 1, sent + size
         faults.fault_point("push.object")
-    remote.write(f"snapshots/{merged.digest}.json", merged.to_bytes())
-    faults.fault_point("push.snapshot")
-    if merged.digest not in heads:
-        remote.write(f"heads/{merged.digest}", b"")
-    faults.fault_point("push.head")
-    for digest in heads:
-        if digest != merged.digest:
-            remote.drop_head(digest)
-    return Pushed(merged.digest, merged.state, objects, sent, len(others))
+    return objects, sent
 
 
 @contextmanager

@@ -24,7 +24,7 @@ def own_name(what: str) -> str:
 @contextmanager
 def writing(scratch: Path) -> Iterator[None]:
     """Says in `scratch` that this process writes objects which no snapshot names yet, so that none is collected."""
-    scratch.mkdir(exist_ok=True)
+    scratch.mkdir(parents=True, exist_ok=True)
     claim = scratch / own_name(WRITER)
     claim.touch()
     try:

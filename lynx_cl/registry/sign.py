@@ -6,14 +6,13 @@ digest, and so all that the snapshot names: the state, the certificate, the hist
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import StringConstraints
 
 from lynx_cl.errors import LynxError, UsageError
-from lynx_cl.registry.durable import write_whole
+from lynx_cl.registry.durable import write_new, write_whole
 from lynx_cl.registry.snapshot import Digest, Stored
 from lynx_cl.registry.store import Registry
 from lynx_cl.registry.views import parse
@@ -34,7 +33,8 @@ class Signature(Stored):
 def new_key(path: Path) -> Path:
     """Make a private key at `path`, which only its owner can read, and its public key beside it; returns that path.
 
-    Raises UsageError where there is a file already.
+    Each of the two files is there whole or not at all, the private key first. Raises UsageError where there is a file
+    already, OSError where there is no room; no key is left then.
     """
     from cryptography.hazmat.primitives import serialization as s
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -43,11 +43,16 @@ def new_key(path: Path) -> Path:
     public = path.with_name(path.name + ".pub")
     for place in (path, public):
         if place.exists():
-            raise UsageError(f"{place}: exists already; a key is never overwritten")
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, s.NoEncryption()))
-    public.write_bytes(key.public_key().public_bytes(s.Encoding.PEM, s.PublicFormat.SubjectPublicKeyInfo))
+            lacks = f"; its public key: openssl pkey -in {path} -pubout -out {public}" if not public.exists() else ""
+            raise UsageError(f"{place}: exists already; a key is never overwritten{lacks}")
+    write_new(path, key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, s.NoEncryption()), mode=0o600, what="key")
+    try:
+        write_new(
+            public, key.public_key().public_bytes(s.Encoding.PEM, s.PublicFormat.SubjectPublicKeyInfo), what="public"
+        )
+    except BaseException:
+        path.unlink()
+        raise
     return public
 
 

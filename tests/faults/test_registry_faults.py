@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from lynx_cl.registry import Registry, faults, verify
-from lynx_cl.registry.algebra import remove_task
+from lynx_cl.registry.collect import collect
 from lynx_cl.registry.verify import leftovers
 from tests.faults import commit_process
 from tests.registry.samples import files, made, manifest
@@ -29,52 +29,11 @@ def start(path: Path, *tasks: str, fault: str | None = None) -> subprocess.Popen
     return subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
-def points_of(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every fault point that a first add passes, as NAME:COUNT, in order."""
-    passed: list[str] = []
-    seen: Counter[str] = Counter()
-
-    def note(name: str) -> None:
-        seen[name] += 1
-        passed.append(f"{name}:{seen[name]}")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(faults, "fault_point", note)
-        made(path, "grounding")
-    return passed
-
-
-def killed(path: Path, fault: str) -> None:
-    process = start(path, "grounding", fault=fault)
-    process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL, f"the process passed {fault} alive"
-
-
-def test_a_kill_at_every_named_point_leaves_the_old_or_the_new_snapshot(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    points = points_of(tmp_path / "traced", monkeypatch)
-    names = {point.split(":")[0] for point in points}
-    assert {"object.written", "object.synced", "add.objects", "snapshot.renamed", "log.written", "head.synced"} <= names
-    whole = made(tmp_path / "whole", "grounding")
-    outcomes = set()
-    for number, point in enumerate(sorted({point for point in points if point.split(":")[1] in ("1", "2")})):
-        registry = Registry(tmp_path / str(number))
-        killed(registry.path, point)
-        assert verify(registry) == []
-        states = {"no registry"} if not registry.exists() else {registry.head().state}
-        outcomes |= states
-        assert states <= {"no registry", whole.head().state, whole.snapshot(whole.log()[0].snapshot).state}
-        if "grounding" not in registry.tasks():  # the next writer goes on as if nothing had happened
-            made(registry.path, "grounding")
-        assert verify(registry) == [] and registry.head().state == whole.head().state
-        shutil.rmtree(registry.path)
-    assert len(outcomes) == 3
-
-
 def test_a_killed_writer_leaves_a_file_that_doctor_can_name(tmp_path: Path) -> None:
     registry = Registry(tmp_path)
-    killed(tmp_path, "object.written")
+    process = start(tmp_path, "grounding", fault="object.written")
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
     assert [path.name.split("-")[0] for path in leftovers(registry)] == ["object"]
 
 
@@ -103,52 +62,12 @@ def test_two_processes_at_once_lose_no_acknowledged_commit(tmp_path: Path) -> No
     assert verify(registry) == []
 
 
-CHANGES = {"-grounding": "remove", "+OTHER": "merge", "gc": "collect"}
-
-
-@pytest.mark.parametrize("step", CHANGES)
-def test_a_kill_at_every_point_of_a_change_leaves_the_old_or_the_new_state(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
-    other = made(tmp_path / "other", "counting", "cells")
-    step = step.replace("OTHER", str(other.path))
-
-    def fresh(name: str) -> Registry:
-        registry = made(tmp_path / name, "grounding", "reading")
-        if step == "gc":
-            remove_task(registry, "reading")
-        return registry
-
-    points: list[str] = []
-    seen: Counter[str] = Counter()
-    whole = fresh("whole")
-    old = whole.head().state
-
-    def note(name: str) -> None:
-        seen[name] += 1
-        points.append(f"{name}:{seen[name]}")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(faults, "fault_point", note)
-        commit_process.main(str(whole.path), step)
-    states = set()
-    for number, point in enumerate(dict.fromkeys([*points[:3], *points[-12:]])):
-        registry = fresh(str(number))
-        process = start(registry.path, step, fault=point)
-        process.communicate(timeout=60)
-        assert process.returncode == -signal.SIGKILL, f"the process passed {point} alive"
-        assert verify(registry) == []
-        states.add(registry.head().state)
-        commit_process.main(str(registry.path), "gc")  # the next writer collects what the killed one left
-        assert verify(registry) == [] and leftovers(registry) == []
-        shutil.rmtree(registry.path)
-    assert states <= {old, whole.head().state} and old in states
-
-
 def test_eight_processes_that_add_remove_merge_and_collect_lose_nothing(tmp_path: Path) -> None:
     other = made(tmp_path / "other", "counting", "cells")
     path = tmp_path / "shared"
-    steps = [[f"task{n}-a", f"task{n}-b", f"-task{n}-a", f"+{other.path}", f"task{n}-c", "gc"] for n in range(8)]
+    steps = [
+        [f"task{n}-a", f"task{n}-b", f"remove:task{n}-a", f"merge:{other.path}", f"task{n}-c", "gc:"] for n in range(8)
+    ]
     writers = [start(path, *own) for own in steps]
     told = [writer.communicate(timeout=120)[0].split() for writer in writers]
     assert told == steps and all(writer.returncode == 0 for writer in writers)
@@ -160,18 +79,42 @@ def test_eight_processes_that_add_remove_merge_and_collect_lose_nothing(tmp_path
     assert verify(registry) == [] and leftovers(registry) == []
 
 
+def history(number: int) -> tuple[str, ...]:
+    """Steps of every kind that changes a registry, so many tasks long."""
+    steps: list[str] = []
+    for n in range(number):
+        steps += [
+            f"a{n}",
+            f"b{n}",
+            f"update:a{n}",
+            "gc:",
+            f"update:b{n}",
+            f"remove:a{n}",
+            "undo:1",
+            "drop:",
+            f"router:0.{n + 1}",
+        ]
+    return tuple(steps)
+
+
 @pytest.mark.slow
 def test_kills_at_random_moments(tmp_path: Path) -> None:
+    """After each the registry is as an undisturbed one was after what was acknowledged, or after one step more."""
+    steps = history(12)
+    states = [commit_process.after(tmp_path / "whole").head().state]
+    states += [registry.head().state for _, registry in commit_process.run(tmp_path / "whole", *steps)]
     generator = random.Random(0)
     outcomes = Counter[int]()
     for number in range(300):
-        registry = made(tmp_path / str(number))
-        process = start(registry.path, *(f"task{count}" for count in range(100)))
-        time.sleep(0.15 + generator.random() * 0.4)
+        registry = commit_process.after(tmp_path / str(number))
+        process = start(registry.path, *steps)
+        time.sleep(0.15 + generator.random() * 0.6)
         process.kill()
-        acknowledged = set(process.communicate(timeout=60)[0].split())
+        done = len(process.communicate(timeout=60)[0].split())
         assert verify(registry) == []
-        assert acknowledged <= set(registry.tasks()) and len(registry.tasks()) <= len(acknowledged) + 1
-        outcomes[len(acknowledged)] += 1
+        assert registry.head().state in states[done : done + 2]
+        collect(registry)
+        assert verify(registry) == [] and leftovers(registry) == []
+        outcomes[done] += 1
         shutil.rmtree(registry.path)
-    assert len(outcomes) > 5  # the kills fell at many different moments
+    assert len(outcomes) > 20  # the kills fell at many different moments
