@@ -1,4 +1,4 @@
-"""How a registry of many tasks behaves: list, show, one more add, router-free. The peer is git on as many files.
+"""How a registry of many tasks behaves: list, show, add, remove, roll back. The peer is git on as many files.
 
     python benchmarks/registry_scale.py --tasks 10000 --folder /tmp/scale
 
@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lynx_cl.registry import AddRecord, Registry, TaskManifest
+from lynx_cl.registry.algebra import remove_task, roll_back
 from lynx_cl.registry.snapshot import TaskEntry, Version
 
 BASE = "b" * 64
@@ -78,6 +79,9 @@ def main() -> None:
     def add(number: int) -> None:
         registry.add(manifest(f"new{number}"), {"bank": f"new weights {number}".encode()})
 
+    def remove(number: int) -> None:
+        remove_task(Registry(registry.path) if number == 0 else registry, f"task{number:06}")
+
     def own_objects(number: int) -> None:
         for data in (b"weights", b"manifest", b"record"):
             registry.objects.put(data + f" {number} of nothing".encode())
@@ -106,6 +110,9 @@ def main() -> None:
         "add": median(add),
         "add_own_objects": median(own_objects),
         "git_add_and_commit": median(git_add),
+        "first_remove": median(remove, times=1),  # sums the growth of all tasks for its certificate, once a process
+        "remove": median(lambda number: remove(number + 1)),
+        "rollback": median(lambda number: roll_back(registry, registry.log()[-1 - number].snapshot)),
         "list_in_process": median(lambda _: registry.list()),
         "list_command": command("registry", "list"),
         "show_command": command("registry", "show", "task000007"),

@@ -165,15 +165,59 @@ def test_evaluate_agrees_with_the_add(learned):
     assert told["forgetting"]["task_given"] == {"base": 0.0, "grounding": 0.0}
 
 
+def everything(home: Path) -> dict[str, bytes]:
+    """Every file of a home but those of MLflow, which keeps refused runs too."""
+    files = {path.relative_to(home): path for path in home.rglob("*") if path.is_file()}
+    return {str(name): path.read_bytes() for name, path in files.items() if not name.parts[0].startswith("ml")}
+
+
 def test_a_dry_run_and_a_closed_gate_commit_nothing(learned, tmp_path):
     home = copy(learned, tmp_path)
-    before = (home / "registry" / "head").read_bytes()
+    before = everything(home)
     done = lynx("update-task", "grounding", "--max-growth", "30", *SHORT, home=home, check=False)
     assert done.returncode == 1
     assert "its bank would be 39.4 % of the base, --max-growth allows 30 %" in done.stderr
     facts = json.loads(lynx("update-task", "grounding", "--dry-run", "--json", *SHORT, home=home).stdout)
     assert facts["snapshot"] is None and "grounding" in facts["tasks"]
-    assert (home / "registry" / "head").read_bytes() == before and not (home / "checkpoints" / "grounding").exists()
+    assert everything(home) == before
+
+
+COVETOUS = """
+train:
+Is there a {x}?
+Is there a {x} in the picture?
+What size is the {x}?
+What is next to the {x}?
+Where in the picture is the {x}?
+How many objects are there, apart from {x}?
+Can you see a {x}?
+Describe the {x}.
+test:
+Do you see a {x}?
+How large is the {x}?
+"""
+
+
+def test_an_add_that_makes_an_earlier_task_forget_is_refused(learned, tmp_path):
+    """A task that is asked for in the base's own words draws the base's requests, and answers them badly."""
+    home = copy(learned, tmp_path)
+    before = everything(home)
+    card = tmp_path / "covetous"
+    card.mkdir()
+    facts = {"name": "covetous", "title": "c", "description": "c", "kind": "counting", "metric": "accuracy"}
+    (card / "task.yaml").write_text(json.dumps({**facts, "source": "scenes"}))
+    (card / "prompts.txt").write_text(COVETOUS)
+    arguments = ["add-task", str(card), *SHORT, "data.limit=200", "train.learning_rate=0.5", "--bank", "lora"]
+    done = lynx(*arguments, "--max-forgetting", "1", home=home, check=False)
+    said = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 1 and "task 'covetous' refused: base would lose" in said, done.stderr
+    assert "--max-forgetting allows 1" in said and "covetous (" in said and "what helps: prompts that differ" in said
+    assert everything(home) == before
+    with sqlite3.connect(home / "mlflow.db") as store:
+        rows = store.execute("select run_uuid, status from runs order by start_time").fetchall()
+        assert [status for _, status in rows] == ["FINISHED", "FAILED"]
+        ask = "select value from metrics where run_uuid = ? and key = 'score/base' and step = 2"
+        assert len(store.execute(ask, (rows[-1][0],)).fetchall()) == 1
 
 
 def test_an_update_is_a_new_version_beside_the_old_one(learned, tmp_path):

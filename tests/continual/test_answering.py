@@ -76,6 +76,18 @@ def test_a_given_task_leaves_no_candidates(base: Base, registry: Registry) -> No
         ask(registry, "nano", PICTURE, BOTH, "finding")
 
 
+def test_an_old_version_answers_as_it_did(base: Base, tmp_path: Path) -> None:
+    registry = learned_registry(tmp_path, base, "counting", "grounding")
+    first, other = registry.task("counting"), registry.task("grounding")
+    router = registry.read(first.manifest.files["router"])
+    registry.add(first.manifest, {"bank": registry.read(other.bank), "router": router}, update=True)
+    old, new = (said(base, BOTH, bank) for bank in ("counting", "grounding"))
+    assert old != new
+    for address, text in (("counting@1", old), ("counting@2", new), ("counting", new)):
+        told = ask(registry, "nano", PICTURE, BOTH, address)
+        assert (told.task, told.text) == (address, text)
+
+
 def test_the_top_candidate_answers(base: Base, registry: Registry) -> None:
     told = ask(registry, "nano", PICTURE, BOTH, changes=FEW)
     decision = load_router(registry, None, base, FEW).decide([Request(BOTH)])[0]

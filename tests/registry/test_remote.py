@@ -17,6 +17,7 @@ from lynx_cl.cli.main import main
 from lynx_cl.errors import LynxError, UsageError
 from lynx_cl.registry import Registry, faults, verify
 from lynx_cl.registry.algebra import remove_task
+from lynx_cl.registry.collect import collect
 from lynx_cl.registry.remote import pull, push
 from tests.registry.samples import BASE, OTHER_BASE, files, made, manifest, record
 
@@ -167,9 +168,31 @@ def test_the_folder_of_a_working_registry_can_be_pulled_from(tmp_path):
     assert other.tasks() == ("counting",)
 
 
+def test_a_collection_during_a_push_takes_nothing_of_it(tmp_path, monkeypatch):
+    """What came from the address to be merged is named by no snapshot of the registry that pushes."""
+    address = str(tmp_path / "shared")
+    push(made(tmp_path / "a", "counting"), address)
+    ours = made(tmp_path / "b", "cells")
+    seen = []
+
+    def meanwhile(name):
+        if name == "push.object" and not seen:
+            seen.append(collect(ours).objects)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(faults, "fault_point", meanwhile)
+        push(ours, address)
+    assert seen == [0]
+    other = Registry(tmp_path / "c")
+    pull(other, address)
+    assert other.tasks() == ("cells", "counting") and verify(other) == []
+    assert collect(ours).objects > 0 and verify(ours) == []
+
+
 PUSHER = """
 import sys
 from lynx_cl.registry import Registry
+from lynx_cl.registry.collect import collect
 from lynx_cl.registry.remote import pull, push
 from tests.registry.samples import BASE, files, manifest, record
 verb, path, address, *tasks = sys.argv[1:]

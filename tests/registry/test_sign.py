@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import subprocess
@@ -66,6 +67,32 @@ def test_a_private_key_is_its_owners_and_is_never_overwritten(tmp_path):
     new_key(tmp_path / "k.pem")
     assert stat.S_IMODE((tmp_path / "k.pem").stat().st_mode) == 0o600
     with pytest.raises(UsageError, match="never overwritten"):
+        new_key(tmp_path / "k.pem")
+
+
+@pytest.mark.parametrize("fails_at", [1, 3])  # while the private key is written, and the public one
+def test_a_disk_that_is_full_leaves_no_key(tmp_path, monkeypatch, fails_at):
+    calls = []
+    sync = os.fsync
+
+    def full(descriptor):
+        calls.append(descriptor)
+        if len(calls) == fails_at:
+            raise OSError(28, "No space left on device")
+        sync(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            new_key(tmp_path / "k.pem")
+    assert list(tmp_path.iterdir()) == []
+    new_key(tmp_path / "k.pem")
+
+
+def test_a_private_key_alone_is_kept_and_its_public_one_told_of(tmp_path):
+    public = new_key(tmp_path / "k.pem")
+    public.unlink()
+    with pytest.raises(UsageError, match="openssl pkey -in .*k.pem -pubout"):
         new_key(tmp_path / "k.pem")
 
 
