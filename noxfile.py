@@ -25,7 +25,7 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The default suite: under ten minutes on two cores."""
     install(session, ".[dev]")
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "pytest", "-n", "2", "--dist", "loadfile", *session.posargs)
 
 
 @nox.session

@@ -115,7 +115,7 @@ def main() -> None:
         "rollback": median(lambda number: roll_back(registry, registry.log()[-1 - number].snapshot)),
         "list_in_process": median(lambda _: registry.list()),
         "list_command": command("registry", "list"),
-        "show_command": command("registry", "show", "task000007"),
+        "show_command": command("registry", "show", f"task{asked.tasks - 1:06}"),
         "start_of_python_and_cli": median(
             lambda _: subprocess.run([sys.executable, "-m", "lynx_cl", "--help"], check=True, capture_output=True)
         ),
