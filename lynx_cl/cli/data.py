@@ -26,11 +26,9 @@ def list_data(home: HomeOption = None, as_json: JsonOption = False) -> None:
     Example: lynx-cl data list
     """
     from lynx_cl.data.built import read_manifest
-    from lynx_cl.data.sources import SOURCES
+    from lynx_cl.data.readers import READERS
 
-    kinds = [
-        {"source": f"{name}:FOLDER" if kind.folder else name, "summary": kind.summary} for name, kind in SOURCES.items()
-    ]
+    kinds = [{"source": reader.form(name), "summary": reader.summary} for name, reader in READERS.items()]
     built = []
     for path in sorted(resolve_home(home).data.glob("*/*/manifest.json")):
         manifest = read_manifest(path.parent)

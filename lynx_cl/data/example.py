@@ -72,7 +72,7 @@ class Example:
 
     A user types `prompt`, the first question. `kind` is the type of question, for scores by type. `size` is the
     original picture's (width, height) in pixels. `phrasing` is the pattern that the prompt was made of, empty where it
-    was made of none.
+    was made of none. `references` are all accepted answers, where there is more than that of the last step.
     """
 
     image: ImageRef
@@ -85,6 +85,7 @@ class Example:
     kind: str = ""
     size: tuple[int, int] = field(default=(0, 0))
     phrasing: str = ""
+    references: tuple[str, ...] = ()
 
     @property
     def prompt(self) -> str:

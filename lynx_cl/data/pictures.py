@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +69,19 @@ def check_file(picture: Picture) -> None:
         )
     if start in _ENDS and _ENDS[start] not in end:
         picture.open()
+
+
+def picture_problems(pictures: PictureSet) -> Iterator[str]:
+    """What is wrong with the pictures of a set, a line each: annotations, and files, each of which is opened whole."""
+    for split in SPLITS:
+        part = pictures.splits.get(split, ())
+        for number in range(len(part)):
+            try:
+                picture = part[number]
+                check_file(picture)
+                picture.open()
+            except LynxError as error:
+                yield str(error)
 
 
 def check_disjoint(keys: Mapping[str, Iterable[str]], where: str) -> None:
