@@ -122,7 +122,7 @@ def test_too_many_broken_records_are_refused(tmp_path):
     spoil(file, {5: "{", 50: "{"})
     with pytest.raises(
         LynxError, match=r"2 of 100 records are broken, more than the share 0.01 .*line 5: no JSON"
-    ) as e:
+    ) as caught:
         list(opened(file).examples("train"))
     assert "\n" not in str(caught.value)
     assert len(list(opened(file, max_broken=0.02).examples("train"))) > 50
