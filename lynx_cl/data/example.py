@@ -49,10 +49,19 @@ class Provenance:
     licence: str
 
 
+class BrokenPicture(LynxError):
+    """A picture whose annotations are wrong: the first fault is the message, `faults` are all of them."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__(faults[0])
+        self.faults = tuple(faults)
+
+
 @dataclass(frozen=True)
 class Picture:
     """A picture and the things in it that its source names. `size` is (width, height) in pixels; `key` names it in its
-    source, and equal keys mean equal pixels; `text` is what is written in it, where its source says so."""
+    source, and equal keys mean equal pixels; `text` is what is written in it, where its source says so. `phrases` are
+    things under words of people's own, where the source has such: 'the man in red', of one thing or some together."""
 
     key: str
     image: ImageRef
@@ -60,6 +69,7 @@ class Picture:
     targets: tuple[Target, ...]
     provenance: Provenance
     text: str = ""
+    phrases: tuple[Target, ...] = ()
 
     def open(self) -> Image.Image:
         """The picture in RGB. Raises LynxError where its file is missing or broken."""

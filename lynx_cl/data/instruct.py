@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any, overload
 
 from lynx_cl.data.example import SPLITS, Example, Lazy, Provenance, Step
-from lynx_cl.data.pictures import digest_file
+from lynx_cl.data.pictures import DIGESTED, digest_file, told_from
 from lynx_cl.data.records import Records, Talk
 from lynx_cl.data.sources import DataSource, Wanted
 from lynx_cl.errors import UsageError
 
 FORMAT = 1  # one more whenever the same arguments would give other examples
-DIGESTED = 20_000  # records, up to which a digest covers every byte of their pictures
 PLAIN = "{x}"  # the phrasing that is the question itself
 
 Group = tuple[Example, ...]
@@ -55,7 +54,7 @@ def talk_example(talk: Talk, split: str, wanted: Wanted, source: Provenance) -> 
     phrasing = random.Random(f"{wanted.seed}/{talk.key}/{first}").choice(prompts)
     steps = [Step(phrasing.format(x=first), turns[0][1], weight), *(Step(q, a, weight) for q, a in turns[1:])]
     return Example(
-        image=talk.image,
+        image=Path(talk.image),
         steps=tuple(steps),
         targets=(),
         task=card.name,
@@ -88,7 +87,7 @@ def record_source(
             "card": wanted.card.digest(),
             "seed": wanted.seed,
             "limit": wanted.limit,
-            "files": {_place(path, folder): digest_file(path) for path in dict.fromkeys((*records.paths, *files))},
+            "files": {told_from(path, folder): digest_file(path) for path in dict.fromkeys((*records.paths, *files))},
             "pictures": _picture_digests(records, folder),
         }
 
@@ -118,10 +117,5 @@ def _total(records: Records) -> int:
 def _picture_digests(records: Records, folder: Path) -> dict[str, str]:
     if _total(records) > DIGESTED:
         return {}
-    images = {talk.image for split in SPLITS for talk in records.stream(split)}
-    return {_place(path, folder): digest_file(path) for path in sorted(images)}
-
-
-def _place(path: Path, folder: Path) -> str:
-    """A path as told from a folder where it lies in it, else its name."""
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
+    images = {Path(talk.image) for split in SPLITS for talk in records.stream(split)}
+    return {told_from(path, folder): digest_file(path) for path in sorted(images)}

@@ -161,6 +161,8 @@ class _Document:
                     return value, start, end
             except (json.JSONDecodeError, RecursionError) as error:
                 if len(self.text) - self.at > LONGEST or not self._fill():
+                    if self.ended and not self.text[self.at :].strip():
+                        raise self._broken("breaks off") from None
                     reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
                     raise self._broken(f"no JSON ({reason})") from None
 

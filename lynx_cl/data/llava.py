@@ -9,6 +9,7 @@ Liu et al. 2023, Visual Instruction Tuning; https://github.com/haotian-liu/LLaVA
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,8 @@ def llava_source(file: Path, wanted: Wanted) -> DataSource:
 def reader(images: Path) -> Callable[[Record], Talk | None]:
     """What makes a Talk of a record whose pictures lie in `images`; None for a record without a picture."""
 
+    place = str(images)  # paths as text: a Path takes longer to make than the rest of a record
+
     def read(record: Record) -> Talk | None:
         value = record.value
         if not isinstance(value, dict):
@@ -60,7 +63,7 @@ def reader(images: Path) -> Callable[[Record], Talk | None]:
             return None
         if not isinstance(name, str) or not name.strip():
             raise Broken(f"image is {name!r}, not the path of a picture")
-        return Talk(Path(name).as_posix(), images / name, _turns(value))
+        return Talk(name.removeprefix("./"), os.path.join(place, name), _turns(value))
 
     return read
 

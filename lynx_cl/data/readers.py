@@ -136,6 +136,7 @@ READERS: dict[str, Reader] = {
     "scenes": Reader("drawn scenes with exact boxes, asked about as the task does", open=_scenes, place=NOTHING),
     "voc": Reader("a Pascal VOC folder: Annotations, JPEGImages, ImageSets/Main", _pictures("voc", "read_voc")),
     "coco": Reader("a COCO folder: annotations/instances_*.json and its pictures", _pictures("coco", "read_coco")),
+    "lvis": Reader("an LVIS folder: lvis_v1_*.json and COCO's pictures", _pictures("coco", "read_lvis")),
     "llava": Reader(
         "LLaVA-style conversations about pictures: a JSON array or JSON lines",
         open=_examples("llava", "llava_source"),

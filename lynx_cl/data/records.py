@@ -32,14 +32,14 @@ ONLY = {one: dict.fromkeys(SPLITS, one) for one in SPLITS}
 
 @dataclass(frozen=True)
 class Talk:
-    """A picture's file, and what is asked and answered about it in turns.
+    """A picture's path, and what is asked and answered about it in turns.
 
     `key` names the picture in its source; `references` are all accepted answers to the last question, where there are
     several; `kind` is the type of question.
     """
 
     key: str
-    image: Path
+    image: str
     turns: tuple[tuple[str, str], ...]
     references: tuple[str, ...] = ()
     kind: str = ""
@@ -193,7 +193,7 @@ class Records:
                 elif found is not None:
                     record, talk = found
                     try:
-                        open_image(talk.image)
+                        open_image(Path(talk.image))
                     except LynxError as error:
                         yield f"{part.path}, line {record.line}: {error}"
 

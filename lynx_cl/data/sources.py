@@ -12,7 +12,7 @@ from typing import Any
 
 from lynx_cl.data.example import SPLITS, Example
 from lynx_cl.data.grammar import BoxGrammar
-from lynx_cl.data.pictures import PictureSet, file_digests
+from lynx_cl.data.pictures import DIGESTED, PictureSet, file_digests
 from lynx_cl.data.specs import Spec
 from lynx_cl.errors import LynxError, UsageError
 from lynx_cl.registry.canonical import canonical, sha256
@@ -102,8 +102,23 @@ def picture_source(
             **made,
         }
 
+    def remarks() -> Sequence[str]:
+        if sum(map(len, pictures.splits.values())) <= DIGESTED:
+            return pictures.remarks
+        return (
+            *pictures.remarks,
+            f"more than {DIGESTED} pictures: the digest covers annotations, not the pictures' bytes",
+        )
+
     return DataSource(
-        pictures.name, wanted.card.name, pictures.annotator, pictures.licence, wanted.grammar.name, splits, recipe
+        pictures.name,
+        wanted.card.name,
+        pictures.annotator,
+        pictures.licence,
+        wanted.grammar.name,
+        splits,
+        recipe,
+        remarks,
     )
 
 

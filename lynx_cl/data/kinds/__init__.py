@@ -69,6 +69,7 @@ class TaskKind:
     - `tokens`: most tokens of an answer.
     - `source`: opens the examples in place of `queries`, for kinds that need more than one picture at a time.
     - `own_words`: the data says the questions itself; a card needs no phrasings, and annotated pictures are of no use.
+    - `phrases`: asks by the phrases of a picture where it has some.
     """
 
     name: str
@@ -80,6 +81,7 @@ class TaskKind:
     tokens: int = 64
     source: Callable[[PictureSet, Wanted], DataSource] | None = None
     own_words: bool = False
+    phrases: bool = False
 
     def open(self, pictures: PictureSet, wanted: Wanted) -> DataSource:
         """The examples of this kind about a set of pictures. Raises UsageError for a kind that needs questions."""
