@@ -61,7 +61,8 @@ class BrokenPicture(LynxError):
 class Picture:
     """A picture and the things in it that its source names. `size` is (width, height) in pixels; `key` names it in its
     source, and equal keys mean equal pixels; `text` is what is written in it, where its source says so. `phrases` are
-    things under words of people's own, where the source has such: 'the man in red', of one thing or some together."""
+    things under words of people's own, where the source has such: 'the man in red', of one thing or some together;
+    `faults` say what was broken and left out, where the source is known to have such."""
 
     key: str
     image: ImageRef
@@ -70,6 +71,7 @@ class Picture:
     provenance: Provenance
     text: str = ""
     phrases: tuple[Target, ...] = ()
+    faults: tuple[str, ...] = ()
 
     def open(self) -> Image.Image:
         """The picture in RGB. Raises LynxError where its file is missing or broken."""

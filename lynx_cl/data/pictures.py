@@ -21,7 +21,7 @@ _ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND"}  # by the first two bytes:
 class PictureSet:
     """Pictures by split, read when they are asked for. `files` hold their lists and annotations.
 
-    `phrased` says that every picture holds phrases, so that none must be read to know whether it can be asked about;
+    `phrased` says that pictures hold phrases, so that none must be read to know whether it can be asked about;
     `remarks` are what a user should know of the set, a line each.
     """
 
@@ -85,6 +85,7 @@ def picture_problems(pictures: PictureSet) -> Iterator[str]:
         for number in range(len(part)):
             try:
                 picture = part[number]
+                yield from picture.faults
                 check_file(picture)
                 picture.open()
             except BrokenPicture as error:

@@ -126,6 +126,10 @@ def _pictures(module: str, function: str) -> Callable[[Spec, Wanted], PictureSet
     return lambda spec, wanted: getattr(import_module(f"lynx_cl.data.{module}"), function)(Path(spec.place))
 
 
+def _optioned(module: str, function: str) -> Callable[[Spec, Wanted], PictureSet]:
+    return lambda spec, wanted: getattr(import_module(f"lynx_cl.data.{module}"), function)(spec)
+
+
 _IMAGES = {"images": "folder of the pictures"}
 _BROKEN = {"max_broken": "share of records that may be broken, 0.01 if not given"}
 
@@ -137,6 +141,25 @@ READERS: dict[str, Reader] = {
     "voc": Reader("a Pascal VOC folder: Annotations, JPEGImages, ImageSets/Main", _pictures("voc", "read_voc")),
     "coco": Reader("a COCO folder: annotations/instances_*.json and its pictures", _pictures("coco", "read_coco")),
     "lvis": Reader("an LVIS folder: lvis_v1_*.json and COCO's pictures", _pictures("coco", "read_lvis")),
+    "refcoco": Reader(
+        "a RefCOCO, RefCOCO+ or RefCOCOg folder: refs(unc).p or .json, instances.json, and COCO's train2014",
+        _optioned("refcoco", "read_refcoco"),
+        options={
+            "split_by": "unc, google or umd; the first that is there if not given",
+            "test": "test, testA, testB or val; all that begin with test if not given",
+            **_IMAGES,
+        },
+    ),
+    "flickr30k": Reader(
+        "a Flickr30k Entities folder: Sentences, Annotations, train.txt, val.txt, test.txt, and its pictures",
+        _optioned("flickr30k", "read_flickr30k"),
+        options=_IMAGES,
+    ),
+    "vg": Reader(
+        "a Visual Genome folder: region_descriptions.json, image_data.json, VG_100K, VG_100K_2",
+        _optioned("visual_genome", "read_visual_genome"),
+        options=_IMAGES,
+    ),
     "llava": Reader(
         "LLaVA-style conversations about pictures: a JSON array or JSON lines",
         open=_examples("llava", "llava_source"),

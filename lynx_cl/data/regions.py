@@ -74,6 +74,8 @@ def _maker(
         things = asked(whole, card.classes, card.only_single)
         if whole.phrases and split != "test" and len(things) > MOST:
             things = tuple(random.Random(f"{wanted.seed}/{whole.key}/{index}").sample(things, MOST))
+        if not things:
+            return ()
         picture = view(whole, index // len(usable), things)
         rng = random.Random(f"{wanted.seed}/{picture.key}")
         chosen = [(target, rng.choice(prompts)) for target in picture.targets]
