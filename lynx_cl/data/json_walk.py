@@ -1,7 +1,8 @@
 """Walking through JSON files that are larger than memory: their records one by one, with the place of each.
 
 A record is a line of a JSON-lines file, an element of a JSON array, or an element of an array or object that a JSON
-object holds by name (as COCO's `annotations`). Only the record at hand is in memory. `read_at` reads one again later.
+object holds by name (as COCO's `annotations`), or where that is asked for what an object itself holds by name. Only the
+record at hand is in memory. `read_at` reads one again later.
 """
 
 from __future__ import annotations
@@ -40,15 +41,17 @@ class Record:
     error: str = ""
 
 
-def walk(path: Path) -> Iterator[Record]:
+def walk(path: Path, *, named: bool = False) -> Iterator[Record]:
     """The records of a file, in their order. A broken line of JSON lines is a record with an `error`.
+
+    With `named` what an object holds is its records, each with its name as `key`, whatever they hold in turn.
 
     Raises LynxError naming file and line where the file cannot be read, and where a JSON array or object breaks off or
     is broken: what follows cannot be told apart any more.
     """
     try:
         with path.open("rb") as file:
-            yield from _lines(file) if path.suffix.lower() in LINES else _Document(file, path).records()
+            yield from _lines(file) if path.suffix.lower() in LINES else _Document(file, path).records(named)
     except OSError as error:
         raise LynxError(f"{path}: cannot be read ({error.strerror}); check the path") from None
 
@@ -85,10 +88,10 @@ class _Document:
         else:
             file.seek(0)
 
-    def records(self) -> Iterator[Record]:
+    def records(self, named: bool) -> Iterator[Record]:
         opened = self._next()
-        if opened == "[":
-            yield from self._members("]", "")
+        if opened == "[" or (opened == "{" and named):
+            yield from self._members("]" if opened == "[" else "}", "")
         elif opened == "{":
             yield from self._sections()
         else:

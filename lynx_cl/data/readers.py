@@ -172,5 +172,19 @@ READERS: dict[str, Reader] = {
         },
         card="instruct",
     ),
+    **{
+        name: Reader(
+            summary,
+            open=_examples("vqa", f"{name}_source"),
+            options={**_IMAGES, **_BROKEN},
+            card="instruct",
+        )
+        for name, summary in {
+            "vqav2": "a VQA v2 folder: v2_*_questions.json, v2_*_annotations.json, COCO's train2014 and val2014",
+            "gqa": "a GQA folder: train_balanced_questions.json, testdev_balanced_questions.json, images",
+            "textvqa": "a TextVQA folder: TextVQA_0.5.1_train.json, TextVQA_0.5.1_val.json, train_images",
+            "vizwiz": "a VizWiz-VQA folder: Annotations, train, val",
+        }.items()
+    },
     "built": Reader("examples that 'lynx-cl data build' wrote", open=_examples("built", "built_source")),
 }

@@ -54,16 +54,19 @@ class Part:
     """A file of records. `read` makes a Talk of one, None where it is no question about a picture.
 
     `read` raises Broken. `splits` maps the split of a picture's name to the one it goes to; `section` is the part of
-    the JSON object that holds the records, empty where the file is an array or lines.
+    the JSON object that holds the records, empty where the file is an array or lines, None where it is an object whose
+    members are records.
     """
 
     path: Path
     read: Callable[[Record], Talk | None]
     splits: Mapping[str, str]
-    section: str = ""
+    section: str | None = ""
 
     def records(self) -> Iterator[Record]:
         """Its records. Raises LynxError where the file is broken as a whole."""
+        if self.section is None:
+            return walk(self.path, named=True)
         return (record for record in walk(self.path) if record.section == self.section)
 
 
@@ -150,7 +153,7 @@ class Records:
         offset, length = int(self.index.offset[row]), int(self.index.length[row])
         try:
             with part.path.open("rb") as file:
-                talk = part.read(Record(read_at(file, offset, length), offset, length, 0, part.section))
+                talk = part.read(Record(read_at(file, offset, length), offset, length, 0, part.section or ""))
         except (OSError, ValueError, Broken) as error:
             raise LynxError(f"{part.path}: has changed since it was opened ({error}); start again") from None
         assert talk is not None

@@ -157,11 +157,11 @@ def write_textvqa(folder: Path) -> Path:
     for part, count in (("train", 30), ("val", 5)):
         told = []
         for number in range(count):
-            picture(folder / "train_images" / f"{part}{number}.jpg", number)
+            picture(folder / "train_images" / f"{part}-{number}.jpg", number)
             told.append(
                 {
                     "question": f"what does sign {number} say?",
-                    "image_id": f"{part}{number}",
+                    "image_id": f"{part}-{number}",
                     "image_classes": ["Sign"],
                     "question_id": number,
                     "answers": ["stop", "STOP sign", *["stop"] * 8],
