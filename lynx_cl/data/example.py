@@ -75,7 +75,7 @@ class Picture:
 
     def open(self) -> Image.Image:
         """The picture in RGB. Raises LynxError where its file is missing or broken."""
-        return open_image(self.image)
+        return open_image(self.image, self.size)
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Example:
 
     def open(self) -> Image.Image:
         """The picture in RGB. Raises LynxError where its file is missing or broken."""
-        return open_image(self.image)
+        return open_image(self.image, self.size)
 
 
 class Lazy(Sequence[T], Generic[T]):
@@ -135,21 +135,16 @@ class Lazy(Sequence[T], Generic[T]):
         return map(self._make, range(self._length))
 
 
-def open_image(image: ImageRef) -> Image.Image:
-    """Opens or draws a picture, whole, in RGB. Raises LynxError naming a file that is missing, broken or no picture."""
+def open_image(image: ImageRef, size: tuple[int, int] | None = None) -> Image.Image:
+    """Opens or draws a picture, whole, in RGB; `size` is what its source says of a file's (width, height) in pixels.
+
+    Raises LynxError naming a file that is missing, broken, too large or no picture; see `data/opening.py`.
+    """
     if not isinstance(image, Path):
         return image().convert("RGB")
-    from PIL import Image, UnidentifiedImageError
+    from lynx_cl.data.opening import open_file
 
-    try:
-        with Image.open(image) as opened:
-            return opened.convert("RGB")
-    except FileNotFoundError:
-        raise LynxError(f"{image}: no such picture; restore it or take it off the list") from None
-    except UnidentifiedImageError:
-        raise LynxError(f"{image}: not a picture that can be read; replace it or take it off the list") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise LynxError(f"{image}: broken or truncated ({error}); replace it or take it off the list") from None
+    return open_file(image, size)
 
 
 def normalise(pixels: Sequence[float], size: tuple[int, int], where: str, tolerance: float = 0.0) -> Box:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lynx_cl.data.example import SPLITS, BrokenPicture, Picture
+from lynx_cl.data.opening import file_sizes
 from lynx_cl.errors import LynxError
 
 CHECKED = 2000  # pictures of a set whose files are looked at before any work begins; the others when they are opened
@@ -60,18 +61,17 @@ def check_file(picture: Picture) -> None:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as image:
-            size = image.size
+        stored, upright = file_sizes(path)
         with path.open("rb") as file:
             start = file.read(2)
             file.seek(max(0, path.stat().st_size - _TAIL))
             end = file.read()
-    except (FileNotFoundError, UnidentifiedImageError, OSError, SyntaxError, ValueError):
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         picture.open()  # says what is wrong
         raise LynxError(f"{path}: cannot be read; replace it or take it off the list") from None
-    if size != picture.size:
+    if picture.size not in (stored, upright):
         raise LynxError(
-            f"{path}: is {size[0]} x {size[1]} pixels, its annotation says {picture.size[0]} x {picture.size[1]}; "
+            f"{path}: is {stored[0]} x {stored[1]} pixels, its annotation says {picture.size[0]} x {picture.size[1]}; "
             "correct the annotation or replace the picture"
         )
     if start in _ENDS and _ENDS[start] not in end:
