@@ -150,7 +150,10 @@ def load_card(name_or_folder: str | Path, home: Home | None = None) -> TaskCard:
     if "prompts" in values:
         raise UsageError(f"{path}: key 'prompts' does not belong here; phrasings are read from {PROMPTS_FILE}")
     kind = KINDS.get(values.get("kind", "grounding"))
-    prompts = read_prompts(folder / PROMPTS_FILE, kind.places if kind is not None else ("x",))
+    if kind is not None and kind.own_words and not (folder / PROMPTS_FILE).exists():
+        prompts = Prompts(train=("{x}",), test=("{x}",))  # a question as the data says it
+    else:
+        prompts = read_prompts(folder / PROMPTS_FILE, kind.places if kind is not None else ("x",))
     card = read_settings(TaskCard, {**values, "prompts": prompts}, str(path))
     if card.name != folder.name:
         raise UsageError(f"{path}: name = {card.name!r}: must be the folder's name, {folder.name!r}")

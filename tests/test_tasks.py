@@ -55,7 +55,16 @@ def test_a_homes_own_card_comes_before_the_shipped_one(tmp_path):
     folder = write(tmp_path)
     home = Home(tmp_path)
     assert load_card("mine", home).title == "Mine" == load_card(folder).title
-    assert [card.name for card in list_cards(home)] == sorted([*SHIPPED, "mine"])
+    assert [card.name for card in list_cards(home)] == sorted([*SHIPPED, "instruct", "mine"])
+
+
+def test_a_card_for_questions_that_the_data_says_needs_no_phrasings(tmp_path):
+    card = load_card("instruct")
+    assert card.prompts.train == card.prompts.test == ("{x}",) and card.metric == "accuracy"
+    mine = load_card(write(tmp_path, {**CARD, "kind": "instruct", "metric": "vqa_accuracy"}, prompts=None))
+    assert mine.metric == "vqa_accuracy" and mine.prompts == card.prompts
+    own = load_card(write(tmp_path / "b", {**CARD, "kind": "instruct"}, "train:\nQ: {x}\ntest:\nAsk: {x}\n"))
+    assert own.prompts.train == ("Q: {x}",)
 
 
 def test_an_unknown_name_says_which_there_are():

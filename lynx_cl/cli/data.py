@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lynx_cl.cli.options import HomeOption, JsonOption
-from lynx_cl.cli.output import print_facts, print_json, print_table
+from lynx_cl.cli.output import note, print_facts, print_json, print_table
 from lynx_cl.errors import UsageError
 from lynx_cl.home import resolve_home
 
@@ -26,11 +26,9 @@ def list_data(home: HomeOption = None, as_json: JsonOption = False) -> None:
     Example: lynx-cl data list
     """
     from lynx_cl.data.built import read_manifest
-    from lynx_cl.data.sources import SOURCES
+    from lynx_cl.data.readers import READERS
 
-    kinds = [
-        {"source": f"{name}:FOLDER" if kind.folder else name, "summary": kind.summary} for name, kind in SOURCES.items()
-    ]
+    kinds = [{"source": reader.form(name), "summary": reader.summary} for name, reader in READERS.items()]
     built = []
     for path in sorted(resolve_home(home).data.glob("*/*/manifest.json")):
         manifest = read_manifest(path.parent)
@@ -47,16 +45,19 @@ def show_data(
     task: TaskOption = None,
     split: Annotated[str, typer.Option("--split", help="train, calibration or test.")] = "train",
     count: Annotated[int, typer.Option("--count", min=1, max=400, help="How many pictures to draw.")] = 20,
-    save: Annotated[Path | None, typer.Option("--save", help="Where the sheet goes; ./NAME.png if not given.")] = None,
+    save: Annotated[
+        Path | None, typer.Option("--save", help="Where it goes, .png or .html; ./NAME.png if not given.")
+    ] = None,
     pictures: LimitOption = None,
     seed: SeedOption = 0,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw a contact sheet with boxes, and print what the source holds.
+    """Draw samples with their boxes, as a PNG or as a page with all questions, and print what the source holds.
 
-    Example: lynx-cl data show scenes --save scenes.png
+    Example: lynx-cl data show refcoco:data/refcoco --split test --save samples.html
     """
+    from lynx_cl.data.page import sample_page
     from lynx_cl.data.sheet import contact_sheet
     from lynx_cl.data.sources import open_source
     from lynx_cl.tasks import load_card
@@ -66,12 +67,48 @@ def show_data(
         raise UsageError(f"--save {path}: no such folder")
     card = load_card(task, resolve_home(home)) if task is not None else None
     opened = open_source(source, card, seed=seed, limit=pictures)
-    drawn = contact_sheet(opened, split, count, path)
+    draw = sample_page if path.suffix.lower() in (".html", ".htm") else contact_sheet
+    drawn = draw(opened, split, count, path)
     facts = {**opened.summary(), "digest": opened.digest(), "drawn": drawn, "sheet": path}
+    if opened.remarks():
+        facts["remarks"] = list(opened.remarks())
     if as_json:
         print_json(facts)
     else:
         print_facts(facts)
+
+
+@app.command("check")
+def check_data(
+    source: Annotated[str, typer.Argument(help="A data source of files: coco:FOLDER, llava:FILE, ...")],
+    against: Annotated[
+        list[str] | None,
+        typer.Option("--against", help="Also look for test pictures among what this source, or itself, learns from."),
+    ] = None,
+    registry: Annotated[
+        bool, typer.Option("--registry", help="As --against, with the data of every task in the registry.")
+    ] = False,
+    pictures: LimitOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List every broken record and picture with its file; exit 1 if there is one.
+
+    With --against or --registry, also every picture that one of the sources tests on and any of them learns from.
+
+    Example: lynx-cl data check llava:train.json --against coco:coco
+    """
+    from lynx_cl.continual.data_check import check
+
+    found = check(source, against or [], resolve_home(home) if registry else None, pictures)
+    if as_json:
+        print_json(found)
+    else:
+        for line in (*found.broken, *found.shared):
+            print(line)
+        note(found.verdict())
+    if found.broken or found.shared:
+        raise typer.Exit(1)
 
 
 @app.command("build")

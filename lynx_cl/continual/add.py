@@ -163,6 +163,8 @@ def first_bank(plan: Plan, base: Base, known: Learned) -> Bank:
 def router_statistics(plan: Plan, embedder: Embedder, say: Say) -> tuple[list[TaskStatistics], TaskStatistics]:
     """The statistics of the base and of every other task, and those of the new one."""
     say(f"data: {plan.source.name}, pictures " + str(plan.source.summary()["pictures"]))
+    for line in plan.source.remarks():
+        say(f"data: {line}")
     asked = task_requests(
         plan.source.examples("train"),
         plan.source.examples("calibration"),

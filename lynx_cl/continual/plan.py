@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lynx_cl.base.card import BaseCard, find_base, read_card
 from lynx_cl.continual.config import AddConfig, read_config
 from lynx_cl.continual.gates import Gates
+from lynx_cl.data.readers import absolute
 from lynx_cl.data.sources import DataSource, open_source
 from lynx_cl.errors import LynxError, UsageError
 from lynx_cl.home import Home
@@ -97,9 +98,7 @@ def make_plan(
         raise UsageError(f"task '{card.name}' names no data source of its own; give one with --data")
     place = find_base(base)
     base_card = read_card(place) if isinstance(place, Path) else BaseCard(name=str(place))
-    name, colon, folder = spec.partition(":")
-    if colon:
-        spec = f"{name}:{Path(folder).expanduser().absolute()}"
+    spec = absolute(spec)
     source = open_source(spec, card, seed=config.data.seed, limit=config.data.limit, base_grammar=base_card.grammar)
     home.ensure_writable()
     command = "update-task" if update else "add-task"

@@ -10,6 +10,7 @@ from lynx_cl.data.example import SPLITS, Example, Lazy, Picture, Step
 from lynx_cl.data.kinds import Asking, Queries
 from lynx_cl.data.pictures import PictureSet, check_classes
 from lynx_cl.data.sources import DataSource, Groups, Wanted, picture_source
+from lynx_cl.tasks import KINDS
 
 FORMAT = 1  # one more whenever the same arguments would give other examples
 
@@ -22,14 +23,13 @@ def asked_source(pictures: PictureSet, wanted: Wanted, queries: Queries) -> Data
     """
     pictures.check()
     seen: Counter[str] = Counter()
-    usable: dict[str, list[int]] = {split: [] for split in SPLITS}
+    phrased = pictures.phrased and KINDS[wanted.card.kind].phrases
+    usable: dict[str, Sequence[int]] = {}
     for split in SPLITS:
-        for index, picture in enumerate(pictures.splits.get(split, ())):
-            seen.update(target.label for target in picture.targets)
-            if wanted.limit is None or len(usable[split]) < wanted.limit:
-                if queries(picture, Asking(wanted, (), _chance(picture, wanted))):
-                    usable[split].append(index)
-    check_classes(pictures.name, wanted.card.name, wanted.card.classes, seen)
+        source = pictures.splits.get(split, ())
+        usable[split] = range(len(source))[: wanted.limit] if phrased else _usable(source, wanted, queries, seen)
+    if not phrased:
+        check_classes(pictures.name, wanted.card.name, wanted.card.classes, seen)
     labels = sorted(label for label in seen if not wanted.card.classes or label in wanted.card.classes)
     splits: dict[str, Groups] = {
         split: Lazy(
@@ -40,12 +40,23 @@ def asked_source(pictures: PictureSet, wanted: Wanted, queries: Queries) -> Data
     return picture_source(pictures, wanted, splits, {"format": FORMAT, "grammar": wanted.grammar.name})
 
 
+def _usable(source: Sequence[Picture], wanted: Wanted, queries: Queries, seen: Counter[str]) -> list[int]:
+    """The places of the pictures about which something is asked; all labels are counted in `seen`."""
+    usable: list[int] = []
+    for index, picture in enumerate(source):
+        seen.update(target.label for target in picture.targets)
+        if wanted.limit is None or len(usable) < wanted.limit:
+            if queries(picture, Asking(wanted, (), _chance(picture, wanted))):
+                usable.append(index)
+    return usable
+
+
 def _chance(picture: Picture, wanted: Wanted) -> random.Random:
     return random.Random(f"{wanted.card.kind}/{wanted.seed}/{picture.key}")
 
 
 def _maker(
-    pictures: Sequence[Picture], usable: list[int], labels: list[str], split: str, wanted: Wanted, queries: Queries
+    pictures: Sequence[Picture], usable: Sequence[int], labels: list[str], split: str, wanted: Wanted, queries: Queries
 ) -> Callable[[int], tuple[Example, ...]]:
     card = wanted.card
     prompts = card.prompts.test if split == "test" else card.prompts.train

@@ -108,6 +108,7 @@ def _record(example: Example, drawn: bool) -> dict[str, Any]:
         "steps": [asdict(step) for step in example.steps],
         "targets": [asdict(target) for target in example.targets],
         "provenance": asdict(example.provenance),
+        **({"references": example.references} if example.references else {}),
     }
 
 
@@ -161,4 +162,5 @@ def _example(record: dict[str, Any], folder: Path, split: str) -> Example:
         kind=record["kind"],
         size=tuple(record["size"]),
         phrasing=record.get("phrasing", ""),
+        references=tuple(record.get("references", ())),
     )

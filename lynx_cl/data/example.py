@@ -49,10 +49,20 @@ class Provenance:
     licence: str
 
 
+class BrokenPicture(LynxError):
+    """A picture whose annotations are wrong: the first fault is the message, `faults` are all of them."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__(faults[0])
+        self.faults = tuple(faults)
+
+
 @dataclass(frozen=True)
 class Picture:
     """A picture and the things in it that its source names. `size` is (width, height) in pixels; `key` names it in its
-    source, and equal keys mean equal pixels; `text` is what is written in it, where its source says so."""
+    source, and equal keys mean equal pixels; `text` is what is written in it, where its source says so. `phrases` are
+    things under words of people's own, where the source has such: 'the man in red', of one thing or some together;
+    `faults` say what was broken and left out, where the source is known to have such."""
 
     key: str
     image: ImageRef
@@ -60,10 +70,12 @@ class Picture:
     targets: tuple[Target, ...]
     provenance: Provenance
     text: str = ""
+    phrases: tuple[Target, ...] = ()
+    faults: tuple[str, ...] = ()
 
     def open(self) -> Image.Image:
         """The picture in RGB. Raises LynxError where its file is missing or broken."""
-        return open_image(self.image)
+        return open_image(self.image, self.size)
 
 
 @dataclass(frozen=True)
@@ -72,7 +84,7 @@ class Example:
 
     A user types `prompt`, the first question. `kind` is the type of question, for scores by type. `size` is the
     original picture's (width, height) in pixels. `phrasing` is the pattern that the prompt was made of, empty where it
-    was made of none.
+    was made of none. `references` are all accepted answers, where there is more than that of the last step.
     """
 
     image: ImageRef
@@ -85,6 +97,7 @@ class Example:
     kind: str = ""
     size: tuple[int, int] = field(default=(0, 0))
     phrasing: str = ""
+    references: tuple[str, ...] = ()
 
     @property
     def prompt(self) -> str:
@@ -92,7 +105,7 @@ class Example:
 
     def open(self) -> Image.Image:
         """The picture in RGB. Raises LynxError where its file is missing or broken."""
-        return open_image(self.image)
+        return open_image(self.image, self.size)
 
 
 class Lazy(Sequence[T], Generic[T]):
@@ -122,21 +135,16 @@ class Lazy(Sequence[T], Generic[T]):
         return map(self._make, range(self._length))
 
 
-def open_image(image: ImageRef) -> Image.Image:
-    """Opens or draws a picture, whole, in RGB. Raises LynxError naming a file that is missing, broken or no picture."""
+def open_image(image: ImageRef, size: tuple[int, int] | None = None) -> Image.Image:
+    """Opens or draws a picture, whole, in RGB; `size` is what its source says of a file's (width, height) in pixels.
+
+    Raises LynxError naming a file that is missing, broken, too large or no picture; see `data/opening.py`.
+    """
     if not isinstance(image, Path):
         return image().convert("RGB")
-    from PIL import Image, UnidentifiedImageError
+    from lynx_cl.data.opening import open_file
 
-    try:
-        with Image.open(image) as opened:
-            return opened.convert("RGB")
-    except FileNotFoundError:
-        raise LynxError(f"{image}: no such picture; restore it or take it off the list") from None
-    except UnidentifiedImageError:
-        raise LynxError(f"{image}: not a picture that can be read; replace it or take it off the list") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise LynxError(f"{image}: broken or truncated ({error}); replace it or take it off the list") from None
+    return open_file(image, size)
 
 
 def normalise(pixels: Sequence[float], size: tuple[int, int], where: str, tolerance: float = 0.0) -> Box:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lynx_cl.data.example import SPLITS, Picture
+from lynx_cl.data.example import SPLITS, BrokenPicture, Picture
+from lynx_cl.data.opening import file_sizes
 from lynx_cl.errors import LynxError
 
 CHECKED = 2000  # pictures of a set whose files are looked at before any work begins; the others when they are opened
+DIGESTED = 20_000  # pictures, up to which a digest covers every byte of theirs
 _TAIL = 4096  # bytes at the end of a file in which its format's end mark is looked for
 _ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND"}  # by the first two bytes: JPEG, PNG
 
 
 @dataclass(frozen=True)
 class PictureSet:
-    """Pictures by split, read when they are asked for. `files` hold their lists and annotations."""
+    """Pictures by split, read when they are asked for. `files` hold their lists and annotations.
+
+    `phrased` says that pictures hold phrases, so that none must be read to know whether it can be asked about;
+    `remarks` are what a user should know of the set, a line each.
+    """
 
     name: str
     annotator: str
@@ -26,6 +32,8 @@ class PictureSet:
     splits: Mapping[str, Sequence[Picture]]
     folder: Path | None = None
     files: tuple[Path, ...] = ()
+    phrased: bool = False
+    remarks: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Raises LynxError for an empty set, a picture in two splits, and a picture whose annotation or file is wrong.
@@ -53,22 +61,37 @@ def check_file(picture: Picture) -> None:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as image:
-            size = image.size
+        stored, upright = file_sizes(path)
         with path.open("rb") as file:
             start = file.read(2)
             file.seek(max(0, path.stat().st_size - _TAIL))
             end = file.read()
-    except (FileNotFoundError, UnidentifiedImageError, OSError, SyntaxError, ValueError):
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         picture.open()  # says what is wrong
         raise LynxError(f"{path}: cannot be read; replace it or take it off the list") from None
-    if size != picture.size:
+    if picture.size not in (stored, upright):
         raise LynxError(
-            f"{path}: is {size[0]} x {size[1]} pixels, its annotation says {picture.size[0]} x {picture.size[1]}; "
+            f"{path}: is {stored[0]} x {stored[1]} pixels, its annotation says {picture.size[0]} x {picture.size[1]}; "
             "correct the annotation or replace the picture"
         )
     if start in _ENDS and _ENDS[start] not in end:
         picture.open()
+
+
+def picture_problems(pictures: PictureSet) -> Iterator[str]:
+    """What is wrong with the pictures of a set, a line each: annotations, and files, each of which is opened whole."""
+    for split in SPLITS:
+        part = pictures.splits.get(split, ())
+        for number in range(len(part)):
+            try:
+                picture = part[number]
+                yield from picture.faults
+                check_file(picture)
+                picture.open()
+            except BrokenPicture as error:
+                yield from error.faults
+            except LynxError as error:
+                yield str(error)
 
 
 def check_disjoint(keys: Mapping[str, Iterable[str]], where: str) -> None:
@@ -92,11 +115,14 @@ def digest_file(path: Path) -> str:
 def file_digests(pictures: PictureSet) -> dict[str, str]:
     """sha256 of every list, annotation and picture file, by its place in the folder.
 
-    Raises LynxError where two splits hold equal picture files: what was learned from cannot test.
+    Of a set of more than DIGESTED pictures the lists and annotations alone, which name the pictures. Raises LynxError
+    where two splits hold equal picture files: what was learned from cannot test.
     """
     if pictures.folder is None:
         return {}
     digests = {path: digest_file(path) for path in dict.fromkeys(pictures.files)}
+    if sum(map(len, pictures.splits.values())) > DIGESTED:
+        return {told_from(path, pictures.folder): digests[path] for path in sorted(digests)}
     seen: dict[str, tuple[str, Path]] = {}
     for split, part in pictures.splits.items():
         for image in (picture.image for picture in part):
@@ -106,7 +132,12 @@ def file_digests(pictures: PictureSet) -> dict[str, str]:
             other, path = seen.setdefault(digest, (split, image))
             if other != split:
                 raise LynxError(f"{image} ({split}) and {path} ({other}) are the same picture; keep it in one split")
-    return {path.relative_to(pictures.folder).as_posix(): digests[path] for path in sorted(digests)}
+    return {told_from(path, pictures.folder): digests[path] for path in sorted(digests)}
+
+
+def told_from(path: Path, folder: Path) -> str:
+    """A path as told from a folder where it lies in it, else as it is."""
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
 
 
 def plain_label(label: str) -> str:

@@ -10,7 +10,9 @@ from lynx_cl.data.example import SPLITS, Example, Lazy, Picture, Step, Target
 from lynx_cl.data.pictures import PictureSet, check_classes, plain_label
 from lynx_cl.data.sources import DataSource, Groups, Wanted, picture_source
 from lynx_cl.data.views import view
+from lynx_cl.tasks import TaskCard
 
+MOST = 12  # phrases asked for about one picture that is learned from; of a test picture all
 FORMAT = 2  # one more whenever the same arguments would give other examples
 
 
@@ -21,27 +23,39 @@ def region_source(pictures: PictureSet, wanted: Wanted) -> DataSource:
     card.
     """
     pictures.check()
-    classes, single = wanted.card.classes, wanted.card.only_single
     seen: Counter[str] = Counter()
     splits: dict[str, Groups] = {}
     for split in SPLITS:
         source = pictures.splits.get(split, ())
-        usable: list[int] = []
-        for index, picture in enumerate(source):
-            seen.update(target.label for target in picture.targets)
-            if asked(picture, classes, single) and (wanted.limit is None or len(usable) < wanted.limit):
-                usable.append(index)
+        usable: Sequence[int] = range(len(source))[: wanted.limit]
+        if not pictures.phrased:
+            usable = _usable(source, wanted, seen)
         views = wanted.card.views if split == "train" else 1
         splits[split] = Lazy(len(usable) * views, _maker(source, usable, views, split, wanted))
-    check_classes(pictures.name, wanted.card.name, classes, seen)
+    if not pictures.phrased:
+        check_classes(pictures.name, wanted.card.name, wanted.card.classes, seen)
     return picture_source(pictures, wanted, splits, {"format": FORMAT, "grammar": wanted.grammar.name})
 
 
+def _usable(source: Sequence[Picture], wanted: Wanted, seen: Counter[str]) -> list[int]:
+    """The places of the pictures about which something can be asked; all labels are counted in `seen`."""
+    usable: list[int] = []
+    for index, picture in enumerate(source):
+        seen.update(target.label for target in picture.targets)
+        if asked(picture, wanted.card.classes, wanted.card.only_single):
+            if wanted.limit is None or len(usable) < wanted.limit:
+                usable.append(index)
+    return usable
+
+
 def asked(picture: Picture, classes: Mapping[str, str], only_single: bool) -> tuple[Target, ...]:
-    """What can be asked for: the targets of `classes` (empty: of any) whose label no other in the picture has.
+    """What can be asked for: a picture's phrases; where it has none, the targets of `classes` (empty: of any) whose
+    label no other in the picture has.
 
     With `only_single`, nothing in a picture that holds more than one target of `classes`.
     """
+    if picture.phrases:
+        return picture.phrases
     fit = [target for target in picture.targets if not classes or target.label in classes]
     if only_single and len(fit) > 1:
         return ()
@@ -50,14 +64,19 @@ def asked(picture: Picture, classes: Mapping[str, str], only_single: bool) -> tu
 
 
 def _maker(
-    pictures: Sequence[Picture], usable: list[int], views: int, split: str, wanted: Wanted
+    pictures: Sequence[Picture], usable: Sequence[int], views: int, split: str, wanted: Wanted
 ) -> Callable[[int], tuple[Example, ...]]:
     card = wanted.card
     prompts = card.prompts.test if split == "test" else card.prompts.train
 
     def make(index: int) -> tuple[Example, ...]:
         whole = pictures[usable[index % len(usable)]]
-        picture = view(whole, index // len(usable), asked(whole, card.classes, card.only_single))
+        things = asked(whole, card.classes, card.only_single)
+        if whole.phrases and split != "test" and len(things) > MOST:
+            things = tuple(random.Random(f"{wanted.seed}/{whole.key}/{index}").sample(things, MOST))
+        if not things:
+            return ()
+        picture = view(whole, index // len(usable), things)
         rng = random.Random(f"{wanted.seed}/{picture.key}")
         chosen = [(target, rng.choice(prompts)) for target in picture.targets]
         return tuple(
@@ -65,7 +84,7 @@ def _maker(
                 image=picture.image,
                 steps=(
                     Step(
-                        phrasing.format(x=f"the {card.classes.get(target.label, plain_label(target.label))}"),
+                        phrasing.format(x=_words(target, whole, card)),
                         wanted.grammar.write(target.box),
                         card.step_weights.answer,
                     ),
@@ -75,7 +94,7 @@ def _maker(
                 split=split,
                 image_key=picture.key,
                 provenance=picture.provenance,
-                kind="category",
+                kind="phrase" if whole.phrases else "category",
                 size=picture.size,
                 phrasing=phrasing,
             )
@@ -83,3 +102,10 @@ def _maker(
         )
 
     return make
+
+
+def _words(target: Target, picture: Picture, card: TaskCard) -> str:
+    """What is asked for: a phrase as people said it, a label with an article."""
+    if picture.phrases:
+        return target.label
+    return f"the {card.classes.get(target.label, plain_label(target.label))}"

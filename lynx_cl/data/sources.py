@@ -1,20 +1,19 @@
-"""Data sources by name: `open_source` turns 'scout' or 'voc:FOLDER' and a task card into lazy examples by split.
+"""Data sources: `open_source` turns 'scout' or 'voc:FOLDER' and a task card into lazy examples by split.
 
-A new kind of source is an entry of SOURCES and a function that opens it.
+What kinds of source there are stands in `lynx_cl/data/readers.py`.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from lynx_cl.data.example import SPLITS, Example
 from lynx_cl.data.grammar import BoxGrammar
-from lynx_cl.data.pictures import PictureSet, file_digests
+from lynx_cl.data.pictures import DIGESTED, PictureSet, file_digests
+from lynx_cl.data.specs import Spec
 from lynx_cl.errors import LynxError, UsageError
 from lynx_cl.registry.canonical import canonical, sha256
 from lynx_cl.tasks import KINDS, TaskCard, load_card
@@ -27,7 +26,9 @@ class DataSource:
     """The examples of one task, made when they are asked for.
 
     `splits` holds for each of train, calibration and test a lazy sequence of groups; a group is the examples about one
-    picture. `recipe` gives what the examples are a function of, file contents as digests.
+    picture. `recipe` gives what the examples are a function of, file contents as digests. `remarks` says, a line each,
+    what a user should know of the data before it is learned from; `problems` goes through all of it and tells, a line
+    each, what is broken, where the source is of that kind.
     """
 
     name: str
@@ -37,6 +38,8 @@ class DataSource:
     grammar: str
     splits: Mapping[str, Groups]
     recipe: Callable[[], Mapping[str, Any]]
+    remarks: Callable[[], Sequence[str]] = tuple
+    problems: Callable[[], Iterator[str]] | None = None
 
     def groups(self, split: str) -> Groups:
         """The examples of a split, those about one picture together. Raises UsageError for an unknown split."""
@@ -73,12 +76,14 @@ class Wanted:
     """What a source is opened for: the card, how boxes are written, and which part of the data.
 
     `limit` is the most pictures of a split; scout and scenes, which have no end, give just as many for training.
+    `spec` is the source as it was named.
     """
 
     card: TaskCard
     grammar: BoxGrammar
     seed: int = 0
     limit: int | None = None
+    spec: Spec = Spec("", "")
 
 
 def picture_source(
@@ -97,20 +102,29 @@ def picture_source(
             **made,
         }
 
+    def remarks() -> Sequence[str]:
+        if sum(map(len, pictures.splits.values())) <= DIGESTED:
+            return pictures.remarks
+        return (
+            *pictures.remarks,
+            f"more than {DIGESTED} pictures: the digest covers annotations, not the pictures' bytes",
+        )
+
     return DataSource(
-        pictures.name, wanted.card.name, pictures.annotator, pictures.licence, wanted.grammar.name, splits, recipe
+        pictures.name,
+        wanted.card.name,
+        pictures.annotator,
+        pictures.licence,
+        wanted.grammar.name,
+        splits,
+        recipe,
+        remarks,
     )
 
 
-@dataclass(frozen=True)
-class SourceKind:
-    """A kind of source. `card` names the task it is shown with where none is given; `folder` says whether its name goes
-    on with a colon and a folder."""
-
-    summary: str
-    open: Callable[[Path, Wanted], DataSource]
-    card: str = "grounding"
-    folder: bool = True
+def questions_about(pictures: PictureSet, wanted: Wanted) -> DataSource:
+    """Annotated pictures asked about as the card's kind of task does."""
+    return KINDS[wanted.card.kind].open(pictures, wanted)
 
 
 def open_source(
@@ -121,85 +135,25 @@ def open_source(
     limit: int | None = None,
     base_grammar: str = "keyed",
 ) -> DataSource:
-    """Opens 'scout', 'scenes', 'voc:FOLDER', 'coco:FOLDER' or 'built:FOLDER' for a task (by default grounding).
+    """Opens 'scout', 'voc:FOLDER', 'llava:FILE?images=FOLDER', ... for a task (by default the one it is shown with).
 
-    Raises UsageError for an unknown source or a wrong folder, LynxError naming file and record for data that is empty
-    or broken: the annotations are all read here, the pictures of a large set only in part (see `pictures.CHECKED`).
+    Raises UsageError for an unknown source, a wrong place or option; LynxError naming file and record for data that is
+    empty or broken. The annotations of pictures are all read here, the pictures of a large set only in part (see
+    `pictures.CHECKED`); files of questions are read as far as the first of each split.
     """
-    name, colon, path = spec.partition(":")
-    kind = SOURCES.get(name)
-    known = ", ".join(f"{key}:FOLDER" if value.folder else key for key, value in SOURCES.items())
-    if kind is None:
-        close = difflib.get_close_matches(name, SOURCES, n=1)
-        raise UsageError(
-            f"data source '{spec}' is unknown; " + (f"did you mean {close[0]}?" if close else f"known: {known}")
-        )
-    if kind.folder != bool(path) or (colon and not path):
-        raise UsageError(
-            f"data source '{spec}': give it as {name}:FOLDER"
-            if kind.folder
-            else f"data source '{spec}': takes no folder; give it as {name}"
-        )
+    from lynx_cl.data.readers import find_reader
+
+    reader, parsed = find_reader(spec)
     if limit is not None and limit < 1:
         raise UsageError(f"data source '{spec}': limit {limit} leaves no picture; give 1 or more")
-    folder = Path(path).expanduser()
-    if kind.folder and not folder.is_dir():
-        raise UsageError(f"data source '{spec}': no folder {folder}")
-    card = card or load_card(kind.card)
-    source = kind.open(folder, Wanted(card, card.box_grammar(base_grammar), seed, limit))
+    card = card or load_card(reader.card)
+    wanted = Wanted(card, card.box_grammar(base_grammar), seed, limit, parsed)
+    if reader.pictures is not None:
+        source = questions_about(reader.pictures(parsed, wanted), wanted)
+    else:
+        assert reader.open is not None, f"{reader}: neither pictures nor examples"
+        source = reader.open(parsed, wanted)
     for split in SPLITS:
-        if not len(source.splits.get(split, ())):
+        if next(iter(source.splits.get(split, ())), None) is None:
             raise LynxError(f"{source.name}: no example for task '{card.name}' in split '{split}'; add pictures to it")
     return source
-
-
-def questions_about(pictures: PictureSet, wanted: Wanted) -> DataSource:
-    """Annotated pictures asked about as the card's kind of task does."""
-    return KINDS[wanted.card.kind].open(pictures, wanted)
-
-
-def _scout(folder: Path, wanted: Wanted) -> DataSource:
-    if wanted.card.kind != "grounding":
-        raise UsageError(
-            f"data source 'scout': teaches grounding; task '{wanted.card.name}' is of kind {wanted.card.kind}, "
-            "for which scenes, voc:FOLDER and coco:FOLDER are made"
-        )
-    from lynx_cl.data.scout import scout_source
-
-    return scout_source(wanted)
-
-
-def _scenes(folder: Path, wanted: Wanted) -> DataSource:
-    from lynx_cl.data.world import scene_set
-
-    signs = KINDS[wanted.card.kind].signs
-    return questions_about(scene_set(wanted.seed, wanted.limit, signs), wanted)
-
-
-def _voc(folder: Path, wanted: Wanted) -> DataSource:
-    from lynx_cl.data.voc import read_voc
-
-    return questions_about(read_voc(folder), wanted)
-
-
-def _coco(folder: Path, wanted: Wanted) -> DataSource:
-    from lynx_cl.data.coco import read_coco
-
-    return questions_about(read_coco(folder), wanted)
-
-
-def _built(folder: Path, wanted: Wanted) -> DataSource:
-    from lynx_cl.data.built import built_source
-
-    return built_source(folder, wanted)
-
-
-SOURCES: dict[str, SourceKind] = {
-    "scout": SourceKind(
-        "drawn scenes, grounded in steps: what is relevant, where it is, the answer", _scout, folder=False
-    ),
-    "scenes": SourceKind("drawn scenes with exact boxes, asked about as the task does", _scenes, folder=False),
-    "voc": SourceKind("a Pascal VOC folder: Annotations, JPEGImages, ImageSets/Main", _voc),
-    "coco": SourceKind("a COCO folder: annotations/instances_*.json and its pictures", _coco),
-    "built": SourceKind("examples that 'lynx-cl data build' wrote", _built),
-}

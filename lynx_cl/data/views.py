@@ -16,9 +16,11 @@ SMALLEST = 0.6  # a crop's sides, as a fraction of the picture's
 
 @dataclass(frozen=True)
 class View:
-    """A part of a picture, perhaps mirrored. `window` is the part, a Box of whole pixels. Called, it draws the view."""
+    """A part of a picture of `size`, perhaps mirrored. `window` is the part, a Box of whole pixels. Called, it draws
+    the view."""
 
     image: ImageRef
+    size: tuple[int, int]
     window: Box
     mirror_x: bool
     mirror_y: bool
@@ -26,7 +28,7 @@ class View:
     def __call__(self) -> Image.Image:
         from PIL import Image
 
-        picture = open_image(self.image)
+        picture = open_image(self.image, self.size)
         x0, y0, x1, y1 = (round(value) for value in to_pixels(self.window, picture.size))
         picture = picture.crop((x0, y0, x1, y1))
         if self.mirror_x:
@@ -54,7 +56,7 @@ def view(picture: Picture, number: int, keep: tuple[Target, ...]) -> Picture:
     if number == 0:
         return replace(picture, targets=keep)
     rng = random.Random(f"{picture.key}/{number}")
-    made = View(picture.image, _window(picture.size, keep, rng), rng.random() < 0.5, rng.random() < 0.5)
+    made = View(picture.image, picture.size, _window(picture.size, keep, rng), rng.random() < 0.5, rng.random() < 0.5)
     (x0, y0, x1, y1), (width, height) = made.window, picture.size
     return replace(
         picture,

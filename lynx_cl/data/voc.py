@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
 
-from lynx_cl.data.example import Lazy, Picture, Provenance, Target, normalise
+from lynx_cl.data.example import BrokenPicture, Lazy, Picture, Provenance, Target, normalise
 from lynx_cl.data.pictures import PictureSet, check_disjoint, licence_of, split_of
 from lynx_cl.errors import LynxError, UsageError
 
@@ -46,7 +46,8 @@ def read_voc(folder: Path) -> PictureSet:
 def read_picture(folder: Path, key: str, provenance: Provenance) -> Picture:
     """One picture of a VOC folder with all its objects.
 
-    Raises LynxError naming the file, and the object's number from 1, for what is missing or wrong.
+    Raises LynxError naming the file, and the object's number from 1, for what is missing or wrong: BrokenPicture where
+    objects are.
     """
     path = folder / "Annotations" / f"{key}.xml"
     try:
@@ -56,16 +57,25 @@ def read_picture(folder: Path, key: str, provenance: Provenance) -> Picture:
     except ET.ParseError as error:
         raise LynxError(f"{path}: not valid XML ({error}); correct it") from None
     image = _image(folder, key, root.findtext("filename") or "")
-    size = (int(_number(root, "size/width", path)), int(_number(root, "size/height", path)))
-    targets = []
+    size = (int(read_number(root, "size/width", path)), int(read_number(root, "size/height", path)))
+    targets, faults = [], []
     for number, item in enumerate(root.iter("object"), 1):
         where = f"{path}, object {number}"
-        label = (item.findtext("name") or "").strip()
-        if not label:
-            raise LynxError(f"{where}: has no name; give it one")
-        x0, y0, x1, y1 = (_number(item, f"bndbox/{side}", where) for side in ("xmin", "ymin", "xmax", "ymax"))
-        targets.append(Target(label, normalise((x0 - 1, y0 - 1, x1, y1), size, where)))
+        try:
+            targets.append(_target(item, size, where))
+        except LynxError as error:
+            faults.append(str(error))
+    if faults:
+        raise BrokenPicture(faults)
     return Picture(key, image, size, tuple(targets), provenance)
+
+
+def _target(item: ET.Element, size: tuple[int, int], where: str) -> Target:
+    label = (item.findtext("name") or "").strip()
+    if not label:
+        raise LynxError(f"{where}: has no name; give it one")
+    x0, y0, x1, y1 = (read_number(item, f"bndbox/{side}", where) for side in ("xmin", "ymin", "xmax", "ymax"))
+    return Target(label, normalise((x0 - 1, y0 - 1, x1, y1), size, where))
 
 
 def _keys(folder: Path) -> tuple[dict[str, list[str]], list[Path]]:
@@ -76,7 +86,7 @@ def _keys(folder: Path) -> tuple[dict[str, list[str]], list[Path]]:
         return {split: [name for name in names if split_of(name) == split] for split in LISTS}, []
     if "train" not in there:
         raise LynxError(f"{lists['train']}: missing; add the list of the training pictures")
-    keys = {split: _read_list(path) for split, path in there.items()}
+    keys = {split: read_list(path) for split, path in there.items()}
     if "test" not in there:
         keys["test"] = keys.pop("calibration", [])
     if "calibration" not in keys:
@@ -86,8 +96,8 @@ def _keys(folder: Path) -> tuple[dict[str, list[str]], list[Path]]:
     return {split: keys[split] for split in LISTS}, list(there.values())
 
 
-def _read_list(path: Path) -> list[str]:
-    """The names in a list, each once, in its order."""
+def read_list(path: Path) -> list[str]:
+    """The names in a list, each once, in its order. Raises LynxError for an empty one, and for what is no text."""
     try:
         names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
@@ -105,7 +115,8 @@ def _image(folder: Path, key: str, filename: str) -> Path:
     raise LynxError(f"{images / key}.jpg: no such picture, but a list names it; restore it or take it off the list")
 
 
-def _number(element: ET.Element, tag: str, where: object) -> float:
+def read_number(element: ET.Element, tag: str, where: object) -> float:
+    """The finite number in a tag. Raises LynxError beginning with `where` for anything else."""
     text = element.findtext(tag)
     try:
         value = float(text or "")

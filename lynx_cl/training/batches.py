@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from lynx_cl.data.collate import Batch, encode
 from lynx_cl.data.example import Example, Lazy
 from lynx_cl.training.stream import Epochs
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from lynx_cl.data.sources import Groups
 
 WINDOW = 8  # batches whose pictures are sorted together
+MANY = 1 << 20  # pictures, from which on their order is drawn by numpy: a list of ten million takes 0.4 GB
 
 Group = Sequence[Example]
 
@@ -28,8 +31,7 @@ def epochs(base: Base, groups: Groups, pictures: int) -> Epochs:
     """Batches of `pictures` groups each; the last of a window may be smaller. Same seed, same batches."""
 
     def epoch(seed: int) -> Sequence[Batch]:
-        order = list(range(len(groups)))
-        random.Random(seed).shuffle(order)
+        order = shuffled(len(groups), seed)
 
         @lru_cache(maxsize=1)
         def window(number: int) -> list[list[Group]]:
@@ -41,6 +43,20 @@ def epochs(base: Base, groups: Groups, pictures: int) -> Epochs:
         return Lazy(-(-len(order) // pictures), lambda i: make_batch(base, window(i // WINDOW)[i % WINDOW]))
 
     return epoch
+
+
+def shuffled(count: int, seed: int) -> Sequence[int]:
+    """The numbers below `count` in an order drawn by a seed.
+
+    >>> sorted(shuffled(3, 0))
+    [0, 1, 2]
+    """
+    if count < MANY:
+        order = list(range(count))
+        random.Random(seed).shuffle(order)
+        return order
+    drawn: Sequence[int] = np.random.default_rng(seed).permutation(np.arange(count, dtype=np.uint32))  # type: ignore[assignment]
+    return drawn
 
 
 def by_length(members: Sequence[Group], size: int) -> list[list[Group]]:

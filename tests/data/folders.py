@@ -1,8 +1,9 @@
-"""Small Pascal VOC folders and a real chat processor, made for tests."""
+"""Small data folders in the layouts that people have, and a real chat processor, made for tests."""
 
 from __future__ import annotations
 
 import functools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,27 @@ def small_voc(folder: Path) -> Path:
     one, two = [("WBC", 1, 1, 20, 15), ("RBC", 21, 16, 40, 30)], [("WBC", 1, 1, 9, 9), ("WBC", 20, 20, 30, 30)]
     pictures = {"a": one, "b": two, "c": one, "d": one, "e": [("WBC", 5, 5, 12, 12)]}
     return write_voc(folder, pictures, {"train": ["a", "b"], "val": ["c"], "test": ["d", "e"]})
+
+
+def talk(image: str | None, *words: str, **more: Any) -> dict[str, Any]:
+    """A LLaVA-style record: words of the human and the model in turns."""
+    turns = [{"from": ("human", "gpt")[i % 2], "value": text} for i, text in enumerate(words)]
+    turns[0]["value"] = f"<image>\n{words[0]}" if image else words[0]
+    return {"id": "1", **({"image": image} if image else {}), "conversations": turns, **more}
+
+
+def write_llava(folder: Path, records: int = 40, name: str = "train.jsonl") -> Path:
+    """A file of one question about each picture, in `images/`; the answer is the picture's number."""
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    told = []
+    for number in range(records):
+        image = f"{name.partition('.')[0]}-{number:03}.png"
+        Image.new("RGB", (12, 8), (number * 5 % 256, 90, number * 11 % 256)).save(folder / "images" / image)
+        told.append(talk(image, f"Which number is it, of {records}?", f"number {number}"))
+    file = folder / name
+    lines = "\n".join(json.dumps(one) for one in told)
+    file.write_text(lines + "\n" if name.endswith("jsonl") else json.dumps(told, indent=1), encoding="utf-8")
+    return file
 
 
 @functools.cache

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 
-from lynx_cl.data.coco import read_coco
+from lynx_cl.data.coco import read_coco, read_lvis
+from lynx_cl.data.instances import read_instances
+from lynx_cl.data.json_walk import CHUNK
+from lynx_cl.data.readers import problems
 from lynx_cl.data.scenes import make_scene
 from lynx_cl.data.scenes.coco_json import to_coco
 from lynx_cl.data.sources import open_source
@@ -61,10 +65,19 @@ def test_crowds_are_left_out(folder):
 FAULTS = {
     "outside": (lambda w: w["annotations"][0].update(bbox=[90, 0, 20, 5]), r"annotation 1: box .* outside"),
     "no area": (lambda w: w["annotations"][0].update(bbox=[9, 0, 0, 5]), r"annotation 1: box .* no area"),
-    "short box": (lambda w: w["annotations"][0].update(bbox=[9, 0]), r"train2017\.json: not a COCO detection file"),
+    "short box": (
+        lambda w: w["annotations"][0].update(bbox=[9, 0]),
+        r"train2017\.json, line 1, in 'annotations': not a COCO detection file",
+    ),
     "no categories": (lambda w: w.pop("categories"), r"train2017\.json: 'categories' is missing"),
-    "unknown category": (lambda w: w["annotations"][0].update(category_id=777), r"train2017\.json: 777 is missing"),
+    "unknown category": (
+        lambda w: w["annotations"][0].update(category_id=777),
+        r"annotation 1: category_id 777 is no category of the file",
+    ),
     "picture missing": (lambda w: w["images"][0].update(file_name="x.png"), r"x\.png: no such picture"),
+    "corners": (lambda w: w["annotations"][0].update(bbox=[50, 40, 90, 80]), r"outside .*fit as \(x0, y0, x1, y1\)"),
+    "no picture id": (lambda w: w["annotations"][0].pop("image_id"), r"in 'annotations': 'image_id' is missing"),
+    "no number": (lambda w: w["annotations"][0].update(bbox=[1, "a", 2, 3]), r"not a COCO detection file"),
     "no size": (lambda w: w["images"][0].update(width=0), r"said to be 0 x 96 pixels"),
 }
 
@@ -78,9 +91,63 @@ def test_whatever_is_wrong_is_one_line(folder, fault):
     assert "\n" not in str(caught.value)
 
 
+def test_every_broken_annotation_is_told_by_the_check(folder):
+    def edit(whole):
+        whole["annotations"][0].update(bbox=[90, 0, 20, 5])
+        whole["annotations"][1].update(category_id=777)
+        whole["annotations"][-1].update(bbox=[0, 0, 0, 5])
+
+    change(folder, edit)
+    (folder / "images" / read_coco(folder).splits["test"][0].key).write_bytes(b"GIF89a")
+    told = list(problems(f"coco:{folder}"))
+    assert len(told) == 4 and "annotation 1: box" in told[0] and "category_id 777" in told[1]
+    assert "has no area" in told[2] and "not a picture" in told[3]
+
+
+def test_annotations_of_no_picture_are_left_out_and_said(folder):
+    change(folder, lambda whole: whole["annotations"][0].update(image_id=999))
+    assert open_source(f"coco:{folder}").remarks() == (
+        "1 annotations are of pictures that their file does not name; left out",
+    )
+
+
+def test_outlines_take_no_memory(folder):
+    peaks = []
+    for points in (2, 20_000):
+        change(folder, lambda whole, n=points: [a.update(segmentation=[[0.5] * n]) for a in whole["annotations"]])
+        path = folder / "annotations" / "instances_train2017.json"
+        tracemalloc.start()
+        instances = read_instances(path)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert len(instances.names) == 4
+    assert path.stat().st_size > 1_000_000 and peaks[1] - peaks[0] < 2.5 * CHUNK + 20_000 * 40
+
+
+def test_lvis_has_cocos_form_and_its_pictures_by_address(folder):
+    for name, other in (("train2017", "train"), ("val2017", "val")):
+        old = folder / "annotations" / f"instances_{name}.json"
+        whole = json.loads(old.read_text())
+        (folder / "train2017").mkdir(exist_ok=True)
+        for image in whole["images"]:
+            file = image.pop("file_name")
+            (folder / "images" / file).rename(folder / "train2017" / file)
+            image["coco_url"] = f"http://images.cocodataset.org/train2017/{file}"
+        for one in whole["annotations"]:
+            one.pop("iscrowd", None)
+        (folder / f"lvis_v1_{other}.json").write_text(json.dumps(whole))
+    pictures = read_lvis(folder)
+    assert {split: len(part) for split, part in pictures.splits.items()}["test"] == 4
+    assert pictures.splits["test"][0].open().size == (96, 96)
+    scene = make_scene("calibration", 0, 0)  # of the file that is now val, the test split
+    assert [t.label for t in pictures.splits["test"][0].targets] == [o.category for o in scene.objects]
+    with pytest.raises(UsageError, match="no lvis_v1_train.json"):
+        read_lvis(folder / "images")
+
+
 def test_no_json_and_no_folder_of_coco(folder, tmp_path_factory):
     (folder / "annotations" / "instances_train2017.json").write_text("{")
-    with pytest.raises(LynxError, match=r"train2017\.json: not a COCO detection file"):
+    with pytest.raises(LynxError, match=r"train2017\.json, line 1: breaks off"):
         open_source(f"coco:{folder}")
     with pytest.raises(UsageError, match="no annotations/instances_train"):
         open_source(f"coco:{tmp_path_factory.mktemp('empty')}")

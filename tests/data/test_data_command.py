@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from lynx_cl.cli.main import main
-from tests.data.folders import small_voc
+from tests.data.folders import small_voc, talk, write_llava
+from tests.data.published import write_refcoco
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +42,27 @@ def test_show_draws_a_sheet_of_a_folder(capsys, tmp_path):
         assert sheet.size == (1000, 234)
     assert main(["data", *arguments]) == 0
     assert "annotator  voc xml" in capsys.readouterr().out
+
+
+def test_show_writes_a_page_that_needs_no_other_file(capsys, tmp_path):
+    path = tmp_path / "samples.html"
+    file = write_llava(tmp_path, 200)
+    record = talk("train-000.png", "Is <b>1</b> < 2?", "Yes & no.")
+    lines = ["{", *(json.dumps({**record, "image": f"train-{i:03}.png"}) for i in range(1, 200))]
+    file.write_text("\n".join(lines))
+    shown = facts(capsys, "show", f"llava:{file}?images=images", "--count", "3", "--save", str(path))
+    assert shown["drawn"] == 3 and shown["remarks"][0].startswith("1 of 200 records are broken")
+    page = path.read_text()
+    assert page.count("data:image/jpeg;base64,") == page.count("<article>") == 3 and "http" not in page
+    assert "Is &lt;b&gt;1&lt;/b&gt; &lt; 2?" in page and "Yes &amp; no." in page
+
+
+def test_a_page_shows_boxes_where_they_are(capsys, tmp_path):
+    path = tmp_path / "samples.html"
+    spec = f"refcoco:{write_refcoco(tmp_path / 'refcoco', {1: 'train', 2: 'val', 3: 'test'})}"
+    assert facts(capsys, "show", spec, "--split", "test", "--save", str(path))["drawn"] == 1
+    page = path.read_text()
+    assert 'x="0.2500" y="0.5000" width="0.5000" height="0.5000"' in page and "man 3 in red" in page
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from lynx_cl.data.example import Picture, Target
 from lynx_cl.data.pictures import plain_label
+from lynx_cl.errors import UsageError
 
 if TYPE_CHECKING:
     from lynx_cl.data.pictures import PictureSet
@@ -67,6 +68,8 @@ class TaskKind:
     - `signs`: drawn scenes carry a sign.
     - `tokens`: most tokens of an answer.
     - `source`: opens the examples in place of `queries`, for kinds that need more than one picture at a time.
+    - `own_words`: the data says the questions itself; a card needs no phrasings, and annotated pictures are of no use.
+    - `phrases`: asks by the phrases of a picture where it has some.
     """
 
     name: str
@@ -77,9 +80,16 @@ class TaskKind:
     signs: bool = False
     tokens: int = 64
     source: Callable[[PictureSet, Wanted], DataSource] | None = None
+    own_words: bool = False
+    phrases: bool = False
 
     def open(self, pictures: PictureSet, wanted: Wanted) -> DataSource:
-        """The examples of this kind about a set of pictures."""
+        """The examples of this kind about a set of pictures. Raises UsageError for a kind that needs questions."""
+        if self.own_words:
+            raise UsageError(
+                f"{pictures.name}: holds boxes and no questions; task '{wanted.card.name}' is of kind {self.name}, "
+                "give it questions and answers, as llava:FILE"
+            )
         if self.source is not None:
             return self.source(pictures, wanted)
         from lynx_cl.data.asked import asked_source

@@ -23,5 +23,6 @@ KIND = register(
         metrics=("acc_iou50", "mean_iou"),
         keys=("grammar", "only_single", "chains", "expressions", "views"),
         source=_source,
+        phrases=True,
     )
 )

@@ -21,6 +21,11 @@ def covered(box: Box, other: Box) -> float:
 
 
 def queries(picture: Picture, asking: Asking) -> list[Query]:
+    if picture.phrases:
+        return [
+            Query({"x": asking.wanted.grammar.write(target.box)}, target.label, (target,), "phrase")
+            for target in asking.rng.sample(picture.phrases, min(BOXES, len(picture.phrases)))
+        ]
     clear = [
         target
         for target in asking.things(picture)
@@ -32,4 +37,4 @@ def queries(picture: Picture, asking: Asking) -> list[Query]:
     ]
 
 
-KIND = register(TaskKind("region-naming", metrics=("accuracy",), queries=queries, keys=("grammar",)))
+KIND = register(TaskKind("region-naming", metrics=("accuracy",), queries=queries, keys=("grammar",), phrases=True))

@@ -1,0 +1,121 @@
+"""Examples of free questions and answers: what records say, made when it is asked for."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+from lynx_cl.data.example import SPLITS, Example, Lazy, Provenance, Step
+from lynx_cl.data.pictures import DIGESTED, digest_file, told_from
+from lynx_cl.data.records import Records, Talk
+from lynx_cl.data.sources import DataSource, Wanted
+from lynx_cl.errors import UsageError
+
+FORMAT = 1  # one more whenever the same arguments would give other examples
+PLAIN = "{x}"  # the phrasing that is the question itself
+
+Group = tuple[Example, ...]
+
+
+class Talks(Sequence[Group]):
+    """The examples of a split, one record a group. Going through them needs no index; length and places do."""
+
+    def __init__(self, records: Records, split: str, wanted: Wanted, source: Provenance) -> None:
+        self._records, self._split, self._wanted, self._source = records, split, wanted, source
+
+    def __len__(self) -> int:
+        return self._records.count(self._split)
+
+    @overload
+    def __getitem__(self, index: int) -> Group: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Group]: ...
+    def __getitem__(self, index: int | slice) -> Group | Sequence[Group]:
+        if isinstance(index, slice):
+            chosen = range(len(self))[index]
+            return Lazy(len(chosen), lambda i: self[chosen[i]])
+        return self._group(self._records.read(self._split, range(len(self))[index]))
+
+    def __iter__(self) -> Iterator[Group]:
+        return map(self._group, self._records.stream(self._split))
+
+    def _group(self, talk: Talk) -> Group:
+        return (talk_example(talk, self._split, self._wanted, self._source),)
+
+
+def talk_example(talk: Talk, split: str, wanted: Wanted, source: Provenance) -> Example:
+    """A record as an example: the whole conversation, of a test picture its first turn alone."""
+    card = wanted.card
+    prompts = card.prompts.test if split == "test" else card.prompts.train
+    turns = talk.turns[:1] if split == "test" else talk.turns
+    first, weight = turns[0][0], card.step_weights.answer
+    phrasing = random.Random(f"{wanted.seed}/{talk.key}/{first}").choice(prompts)
+    steps = [Step(phrasing.format(x=first), turns[0][1], weight), *(Step(q, a, weight) for q, a in turns[1:])]
+    return Example(
+        image=Path(talk.image),
+        steps=tuple(steps),
+        targets=(),
+        task=card.name,
+        split=split,
+        image_key=talk.key,
+        provenance=source,
+        kind=talk.kind,
+        phrasing="" if phrasing == PLAIN else phrasing,
+        references=talk.references,
+    )
+
+
+def record_source(
+    records: Records, wanted: Wanted, *, annotator: str, licence: str, folder: Path, files: Sequence[Path] = ()
+) -> DataSource:
+    """The source whose examples are these records. `files` are further files that the records are made with; all paths
+    in its recipe are told from `folder`. Raises UsageError for a card of another kind."""
+    if wanted.card.kind != "instruct":
+        raise UsageError(
+            f"{records.name}: holds questions and answers; task '{wanted.card.name}' is of kind {wanted.card.kind}, "
+            "give a card of kind instruct"
+        )
+    label = records.name.partition("?")[0]
+    source = Provenance(f"{label.partition(':')[0]}:{Path(label.partition(':')[2]).name}", annotator, licence)
+
+    def recipe() -> Mapping[str, Any]:
+        return {
+            "source": records.name.partition(":")[0],
+            "format": FORMAT,
+            "card": wanted.card.digest(),
+            "seed": wanted.seed,
+            "limit": wanted.limit,
+            "files": {told_from(path, folder): digest_file(path) for path in dict.fromkeys((*records.paths, *files))},
+            "pictures": _picture_digests(records, folder),
+        }
+
+    def remarks() -> list[str]:
+        said = records.index.tally.remarks()
+        if _total(records) > DIGESTED:
+            said.append(f"more than {DIGESTED} records: the digest covers what is said, not the pictures' bytes")
+        return said
+
+    return DataSource(
+        records.name,
+        wanted.card.name,
+        annotator,
+        licence,
+        wanted.grammar.name,
+        {split: Talks(records, split, wanted, source) for split in SPLITS},
+        recipe,
+        remarks,
+        records.problems,
+    )
+
+
+def _total(records: Records) -> int:
+    return sum(records.count(split) for split in SPLITS)
+
+
+def _picture_digests(records: Records, folder: Path) -> dict[str, str]:
+    if _total(records) > DIGESTED:
+        return {}
+    images = {Path(talk.image) for split in SPLITS for talk in records.stream(split)}
+    return {told_from(path, folder): digest_file(path) for path in sorted(images)}
