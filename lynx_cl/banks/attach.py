@@ -196,10 +196,14 @@ class _Site:
         else:
             self.module.forward = self.shadowed
 
-    def dispatch(self, x: Tensor) -> Any:
+    def dispatch(self, x: Tensor, *more: Any) -> Any:
         plan = self.attachment.plan
+        if more and plan is not None:
+            raise LynxError(
+                f"{self.name}: it is given more than hidden states, so no bank can act there; set other taps"
+            )
         if plan is None or self.inside:
-            return self.original(x)
+            return self.original(x, *more)
         groups = [(bank, rows) for bank, rows in plan.groups if self.name in bank.sites]
         mixes = [mix for mix in plan.mixes if self.name in mix[0].sites]
         if not groups and not mixes:

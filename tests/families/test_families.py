@@ -204,7 +204,7 @@ def test_rows_of_many_banks_and_generation(loaded: Callable[[str], Base], name: 
     inputs = asked(base, 3)
     with attach(base.model, find_taps(base.model)) as attachment:
         attachment.add("a", disturbed(bank_of(base, seed=1), 1))
-        attachment.add("b", disturbed(bank_of(base, "lora", seed=2), 2))
+        attachment.add("b", disturbed(bank_of(base, "lora", seed=2, attention=True), 2))
         owners = ["a", "b", None]
         with attachment.rows(owners):
             mixed = logits(base, inputs)
