@@ -78,7 +78,7 @@ class Attachment:
         Raises UsageError for a name that is not attached, a weight that is negative or not finite, and weights that sum
         to more than 1.
         """
-        with self._planned(self._plan_of(names)):
+        with self.planned(self._plan_of(names)):
             yield
 
     @contextmanager
@@ -104,7 +104,7 @@ class Attachment:
     @contextmanager
     def bank(self, name: str | None) -> Iterator[None]:
         """Within it, every row is answered by one bank, or by the base where the name is None."""
-        with self._planned(Plan(() if name is None else ((self._known(name), None),), None)):
+        with self.planned(Plan(() if name is None else ((self._known(name), None),), None)):
             yield
 
     def detach(self) -> None:
@@ -166,7 +166,8 @@ class Attachment:
         return self.banks[name]
 
     @contextmanager
-    def _planned(self, plan: Plan | None) -> Iterator[None]:
+    def planned(self, plan: Plan | None) -> Iterator[None]:
+        """Within it, a plan that was in force before is so again; None is the base alone."""
         before, self.plan = self.plan, plan
         try:
             yield
@@ -195,47 +196,54 @@ class _Site:
         else:
             self.module.forward = self.shadowed
 
-    def dispatch(self, x: Tensor) -> Tensor:
+    def dispatch(self, x: Tensor, *more: Any) -> Any:
         plan = self.attachment.plan
+        if more and plan is not None:
+            raise LynxError(
+                f"{self.name}: it is given more than hidden states, so no bank can act there; set other taps"
+            )
         if plan is None or self.inside:
-            return self.original(x)
+            return self.original(x, *more)
         groups = [(bank, rows) for bank, rows in plan.groups if self.name in bank.sites]
         mixes = [mix for mix in plan.mixes if self.name in mix[0].sites]
         if not groups and not mixes:
             return self.original(x)
         if plan.size is not None and x.shape[0] != plan.size:
             raise LynxError(f"{self.name}: a batch of {x.shape[0]} rows, but banks were named for {plan.size}")
-        whole: Tensor | None = None
+        whole: _Rows | None = None
         mixed = x
         for bank, rows in groups:
             if rows is None:
-                return bank(self.name, x, _Rows(self, x))
+                everything = _Rows(self, x)
+                return everything.packed(bank(self.name, x, everything))
             if whole is None:
-                mixed = whole = self.original(x)
+                whole = _Rows(self, x)
+                mixed = whole.output
             rows = rows.to(x.device)
             own = x.index_select(0, rows)
-            answer = bank(self.name, own, _Rows(self, own, whole.index_select(0, rows)))
+            answer = bank(self.name, own, _Rows(self, own, whole.output.index_select(0, rows)))
             mixed = mixed.index_copy(0, rows, answer.to(mixed.dtype))
         if not mixes:
-            return mixed
+            return whole.packed(mixed) if whole is not None else mixed
         if whole is None:
-            mixed = whole = self.original(x)
+            whole = _Rows(self, x)
+            mixed = whole.output
         # where a bank of the mix acts inside this module as well, `whole` is F with that bank's share in it
         inner = any(site.startswith(f"{self.name}.") for bank, _, _ in plan.mixes for site in bank.sites)
         for bank, rows, weights in mixes:
             rows = rows.to(x.device)
             own = x.index_select(0, rows)
-            with self.attachment._planned(None):
-                output = self.original(own) if inner else whole.index_select(0, rows)
+            with self.attachment.planned(None):
+                output = _Rows(self, own).output if inner else whole.output.index_select(0, rows)
                 delta = bank(self.name, own, _Rows(self, own, output)) - output
             shares = weights.to(delta).reshape(-1, *[1] * (delta.dim() - 1))
             mixed = mixed.index_add(0, rows, (shares * delta).to(mixed.dtype))
-        return mixed
+        return whole.packed(mixed)
 
     def call(self, x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
         self.inside = True
         try:
-            return functional_call(self.module, dict(parameters), (x,))
+            return _tensor(functional_call(self.module, dict(parameters), (x,)), x)
         finally:
             self.inside = False
 
@@ -245,12 +253,28 @@ class _Rows:
 
     def __init__(self, site: _Site, x: Tensor, output: Tensor | None = None) -> None:
         self.module, self._site, self._x, self._output = site.module, site, x, output
+        self._whole: Any = None  # what the module gave, where that is more than a tensor
 
     @property
     def output(self) -> Tensor:
         if self._output is None:
-            self._output = self._site.original(self._x)
+            whole = self._site.original(self._x)
+            self._output = _tensor(whole, self._x)
+            self._whole = whole if isinstance(whole, tuple) else None
         return self._output
 
     def call(self, x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
         return self._site.call(x, parameters)
+
+    def packed(self, output: Tensor) -> Any:
+        """An output as the module would give it: with whatever it gives beside it, a router's logits for instance."""
+        if self._whole is None:
+            return output
+        return output.reshape(self._whole[0].shape), *self._whole[1:]
+
+
+def _tensor(output: Any, x: Tensor) -> Tensor:
+    """A module's output in the shape of its input: some sparse mixtures give their tokens flat, in a tuple."""
+    if isinstance(output, tuple):
+        return output[0].reshape(*x.shape[:-1], -1)
+    return output

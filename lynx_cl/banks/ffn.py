@@ -39,7 +39,9 @@ def read_feed_forward(module: nn.Module, name: str) -> FeedForward:
         for first, second in (("fc1", "fc2"), ("c_fc", "c_proj"), ("up_proj", "down_proj")):
             if {first, second} == children:
                 return FeedForward((first,), second, lambda h: activation(h[0]))
-    raise LynxError(f"tap {name}: a {type(module).__name__} is no feed-forward network that a twin bank knows")
+    raise LynxError(
+        f"tap {name}: a {type(module).__name__} is no feed-forward network that a twin bank knows; take --bank lora"
+    )
 
 
 def _gate_first_half(both: Tensor, activation: Callable[[Tensor], Tensor]) -> Tensor:

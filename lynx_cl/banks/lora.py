@@ -77,7 +77,9 @@ class LoraBank(Bank):
             else:
                 inside = [name for name, m in model.get_submodule(tap.name).named_modules() if isinstance(m, nn.Linear)]
                 if not inside:
-                    raise LynxError(f"tap {tap.name}: no linear projections for a lora bank to act on")
+                    raise LynxError(
+                        f"tap {tap.name}: no linear projections for a lora bank to act on; no bank fits this family yet"
+                    )
                 linears += [f"{tap.name}.{name}" for name in inside]
         if config.attention:
             layers = None if config.attention_layers == "all" else [tap.layer for tap in taps]

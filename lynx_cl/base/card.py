@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import yaml
 
@@ -18,6 +19,7 @@ class BaseCard(Settings):
 
     `taps` is a module path pattern with one `*` for the layer number, needed only where the family is unknown.
     `packs` is True for a base that was trained on several conversations about one picture in one row.
+    `dtype` is what the base computes in: `auto` is that of its weights as they lie on disk.
     `understanding` is True for a base whose own task is the embedded world's image understanding: then it is measured.
     `pretraining` tells how the base was made.
     """
@@ -28,6 +30,7 @@ class BaseCard(Settings):
     licence: str = ""
     grammar: str = "keyed"
     packs: bool = False
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     understanding: bool = False
     pretraining: str = ""
     taps: str | None = None
@@ -76,4 +79,22 @@ def find_base(name_or_path: str) -> Path | str:
         raise LynxError(f"base {folder}: config.json names no model_type, so it is not a transformers model") from None
     if not any(folder.glob("*.safetensors")):
         raise LynxError(f"base {folder}: a {model_type} config but no *.safetensors weights")
+    _check_shards(folder)
     return folder
+
+
+def _check_shards(folder: Path) -> None:
+    """Raises LynxError where an index of weights names files that are not there."""
+    index = folder / "model.safetensors.index.json"
+    if not index.exists():
+        return
+    try:
+        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise LynxError(f"base {folder}: {index.name} is no index of weights; copy it again") from None
+    missing = sorted(name for name in shards if not (folder / name).is_file())
+    if missing:
+        raise LynxError(
+            f"base {folder}: {len(missing)} of {len(shards)} weight files are missing ({missing[0]} first); "
+            "copy or download them again"
+        )

@@ -2,32 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from lynx_cl.base.processor import continues_in_suffix
+from lynx_cl.errors import LynxError
 
 if TYPE_CHECKING:
     from PIL import Image
+    from torch import Tensor
 
     from lynx_cl.base.load import Base
 
-
-def chat_text(processor: Any, text: str, image: bool) -> str:
-    """A prompt, about a picture or not, in the processor's own chat template, ready for the answer."""
-    content = [{"type": "image"}] if image else []
-    content.append({"type": "text", "text": text})
-    turns = [{"role": "user", "content": content}]
-    return str(processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
+Message = Mapping[str, Any]
 
 
-def model_inputs(base: Base, texts: Sequence[str], images: Sequence[Image.Image | None]) -> Any:
-    """The inputs of a forward over texts of `chat_text`, all with a picture or all without, padded on the left."""
-    start = getattr(base.processor.tokenizer, "bos_token", None)
-    inputs = base.processor(
+def message(role: str, text: str, images: int = 0) -> Message:
+    """One turn of a conversation, its pictures before its text."""
+    return {"role": role, "content": [{"type": "image"}] * images + [{"type": "text", "text": text}]}
+
+
+def render(processor: Any, messages: Sequence[Message], *, prompt: bool) -> str:
+    """A conversation as text, each picture one image token; with `prompt`, ready for the next answer.
+
+    In the chat template of the processor or its tokenizer. A base without one (PaliGemma, a language model that is no
+    assistant) gets each turn on a line of its own, an answer followed by the end-of-text token.
+    """
+    if getattr(processor, "chat_template", None) or getattr(processor.tokenizer, "chat_template", None):
+        options = {} if processor.chat_template else {"chat_template": processor.tokenizer.chat_template}
+        text = processor.apply_chat_template(list(messages), add_generation_prompt=prompt, tokenize=False, **options)
+        return str(text)
+    plain = ""
+    for turn in messages:
+        parts = [part.get("text", processor.image_token) for part in turn["content"]]
+        plain += "".join(parts) + (processor.tokenizer.eos_token if turn["role"] == "assistant" else "\n")
+    ends_itself = continues_in_suffix(processor)  # such a processor ends each prompt with a line break
+    return plain.removesuffix("\n") if prompt and ends_itself else plain
+
+
+def chat_text(processor: Any, text: str, image: bool | int) -> str:
+    """A prompt, about a picture (or so many) or none, in the processor's own chat template, ready for the answer."""
+    return render(processor, [message("user", text, int(image))], prompt=True)
+
+
+def check_template(processor: Any) -> None:
+    """Raises LynxError where a chat template drops the picture or the question, or cannot render either."""
+    from jinja2 import TemplateError
+
+    mark = "Where is it?"
+    try:
+        text = chat_text(processor, mark, processor.image_token is not None)
+    except (TemplateError, ValueError, TypeError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise LynxError(f"its chat template fails: {reason}; give it a template that works") from None
+    if mark not in text:
+        raise LynxError("its chat template drops the question; give it a template that writes the text of each turn")
+    if processor.image_token is not None and text.count(processor.image_token) != 1:
+        raise LynxError(
+            f"its chat template drops the picture: no {processor.image_token} in what it writes of a question about "
+            "one; give it the template that the model was trained with (chat_template.jinja beside the weights)"
+        )
+
+
+def writes_start(processor: Any, text: str) -> bool:
+    """Whether a rendered text begins with the tokenizer's start token, so that no second one must be added."""
+    start = getattr(processor.tokenizer, "bos_token", None)
+    return bool(start and text.startswith(start))
+
+
+def picture_tokens(processor: Any, size: tuple[int, int]) -> int:
+    """How many tokens a prompt about a picture of (width, height) pixels has, its text empty.
+
+    In many families that depends on the picture's size, and on nothing else of it.
+    """
+    from PIL import Image
+
+    made = processor(text=[chat_text(processor, "", True)], images=[[Image.new("RGB", size)]], return_tensors="pt")
+    return len(made["input_ids"][0])
+
+
+def model_inputs(
+    base: Base,
+    texts: Sequence[str],
+    images: Sequence[Image.Image | Sequence[Image.Image] | None],
+    *,
+    side: str = "left",
+) -> dict[str, Tensor]:
+    """The inputs of a forward over texts of `chat_text`, all with pictures or all without, padded on one side.
+
+    `images` holds each text's picture, or its list of pictures. Floating inputs are in the model's dtype.
+    """
+    pictures = [[image] if hasattr(image, "convert") else list(image) for image in images if image is not None]
+    # a prompt without a picture goes straight to the tokenizer: some processors refuse text alone
+    read = base.processor if pictures else base.processor.tokenizer
+    options = {"images": [[image.convert("RGB") for image in row] for row in pictures]} if pictures else {}
+    inputs = read(
         text=list(texts),
-        images=[[image.convert("RGB")] for image in images if image is not None] or None,
         padding=True,
-        padding_side="left",
-        add_special_tokens=not (start and texts[0].startswith(start)),  # a template that writes it needs no second one
+        padding_side=side,
+        add_special_tokens=not writes_start(base.processor, texts[0]),
         return_tensors="pt",
+        **options,
     )
-    return inputs.to(base.model.device, base.model.dtype)
+    inputs.pop("labels", None)  # PaliGemma's writes them for every call
+    kept = {name: value.to(base.model.device) for name, value in inputs.items()}
+    return {name: value.to(base.model.dtype) if value.is_floating_point() else value for name, value in kept.items()}

@@ -10,15 +10,21 @@ import torch
 from safetensors import SafetensorError
 
 from lynx_cl.base.card import BaseCard, find_base, read_card
+from lynx_cl.base.chat import chat_text, check_template, model_inputs
 from lynx_cl.base.fingerprint import fingerprint, fingerprint_folder
+from lynx_cl.base.processor import load_processor
+from lynx_cl.base.repair import repair
 from lynx_cl.errors import LynxError, UsageError
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+SPARE = 64  # tokens that a tokenizer may have past those embedded: some are never used
+_SAMPLE = "The quick brown fox, 0123456789, jumps over: [a lazy dog]!"
+_FITTING = "save the processor that belongs to the model beside it"
+DTYPES = {"auto": "auto", "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
 class Base:
-    """The frozen pretrained VLM. `path` is None for a base that came from a hub."""
+    """The frozen pretrained model. `path` is None for a base that came from a hub."""
 
     name: str
     path: Path | None
@@ -27,50 +33,118 @@ class Base:
     card: BaseCard
     fingerprint: str
 
+    @property
+    def reads_pictures(self) -> bool:
+        """False for a base that reads text alone."""
+        return self.processor is None or hasattr(self.processor, "image_processor")
 
-def load_base(name_or_path: str, *, dtype: str = "float32") -> Base:
+
+def load_base(name_or_path: str, *, dtype: str | None = None) -> Base:
     """Loads a shipped base ('nano'), a local folder or a hub name, through transformers' own Auto classes.
 
-    Its parameters ask for no gradient and it is in evaluation mode. Raises UsageError for an unknown name or dtype,
-    LynxError for a folder that is not a vision-language model.
+    A vision-language model, or a causal language model, which reads text alone. `dtype` None takes the base card's,
+    which is that of the weights on disk unless it says otherwise: nothing is upcast or downcast unasked. Its parameters
+    ask for no gradient and it is in evaluation mode. Raises UsageError for an unknown name or dtype, LynxError for a
+    folder that is no such model, lacks weights, or whose processor or chat template does not fit it.
     """
-    if dtype not in DTYPES:
-        raise UsageError(f"base {name_or_path}: dtype '{dtype}' is unknown; known: {', '.join(DTYPES)}")
     place = find_base(name_or_path)
     card = read_card(place) if isinstance(place, Path) else BaseCard(name=place)
-    _require_vlm(place)
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+    dtype = dtype or card.dtype
+    if dtype not in DTYPES:
+        raise UsageError(f"base {name_or_path}: dtype '{dtype}' is unknown; known: {', '.join(DTYPES)}")
+    model_type, reads_pictures = _kind(place)
     from transformers.utils import logging as transformers_logging
 
     from lynx_cl.base.kernels import use_cpu_kernels
 
     transformers_logging.disable_progress_bar()
+    model = _load_model(place, reads_pictures, DTYPES[dtype])
     try:
-        model = AutoModelForImageTextToText.from_pretrained(place, dtype=DTYPES[dtype])
-        processor = AutoProcessor.from_pretrained(place)
-    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
-        raise LynxError(f"base {place}: cannot be loaded: {_first_line(error)}") from None
+        processor = load_processor(place, model_type, reads_pictures)
+        check_template(processor)
+        path, digest = (place, fingerprint_folder(place)) if isinstance(place, Path) else (None, fingerprint(model))
+        base = Base(card.name, path, model, processor, card, digest)
+        check_fit(base)
+    except (OSError, ValueError, ImportError, RuntimeError, KeyError, TypeError, AttributeError, LynxError) as error:
+        raise LynxError(f"base {place}: {_first_line(error)}") from None
     model.requires_grad_(False).eval()
     for tensor in (*model.parameters(), *model.buffers()):
         # out of the mapped file, where tensors lie at odd addresses: a product's last bits can depend on alignment
         tensor.data = tensor.data.clone()
-    if model.device.type == "cpu" and dtype == "float32":
+    if model.device.type == "cpu" and model.dtype == torch.float32:
         use_cpu_kernels(model)
-    if isinstance(place, Path):
-        return Base(card.name, place, model, processor, card, fingerprint_folder(place))
-    return Base(card.name, None, model, processor, card, fingerprint(model))
+    return base
 
 
-def _require_vlm(place: Path | str) -> None:
+def check_fit(base: Base) -> None:
+    """Raises LynxError where a processor cannot be this model's: other image token, or words that it does not embed."""
+    model, processor = base.model, base.processor
+    picture = _picture() if base.reads_pictures else None
+    inputs = model_inputs(base, [chat_text(processor, _SAMPLE, picture is not None)], [picture])
+    words = model.get_input_embeddings().num_embeddings
+    image = image_token_id(model)
+    text = inputs["input_ids"][inputs["input_ids"] != image] if image is not None else inputs["input_ids"]
+    largest = max(int(text.max()), max(processor.tokenizer.get_vocab().values()) - SPARE)
+    if largest >= words:
+        raise LynxError(f"its processor does not fit: it has a token {largest}, the model embeds {words}; {_FITTING}")
+    if picture is not None and image is not None and not bool((inputs["input_ids"] == image).any()):
+        raise LynxError(f"its processor does not fit: it never writes the model's image token {image}; {_FITTING}")
+
+
+def image_token_id(model: Any) -> int | None:
+    """The token in whose place a model puts a picture's features."""
+    for name in ("image_token_id", "image_token_index"):
+        if getattr(model.config, name, None) is not None:
+            return int(getattr(model.config, name))
+    return None
+
+
+def _picture() -> Any:
+    from PIL import Image
+
+    return Image.linear_gradient("L").resize((72, 56)).convert("RGB")
+
+
+def _load_model(place: Path | str, reads_pictures: bool, dtype: Any) -> Any:
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+    kind: Any = AutoModelForImageTextToText if reads_pictures else AutoModelForCausalLM
+    try:
+        model, found = kind.from_pretrained(place, dtype=dtype, output_loading_info=True)
+    except (OSError, ValueError, ImportError, RuntimeError, KeyError, SafetensorError) as error:
+        raise LynxError(f"base {place}: cannot be loaded: {_first_line(error)}") from None
+    missing, other = sorted(found["missing_keys"]), found.get("mismatched_keys") or ()
+    if missing or other:
+        # transformers fills such tensors with random numbers and goes on
+        what = (
+            f"lacks {len(missing)} tensors of its model ({missing[0]} first)"
+            if missing
+            else "has tensors of other shapes"
+        )
+        raise LynxError(f"base {place}: the checkpoint {what}; its config is of another family, or files are missing")
+    repair(model)
+    return model
+
+
+def _kind(place: Path | str) -> tuple[str, bool]:
+    """The transformers name of a model's family, and whether it reads pictures."""
     from transformers import AutoConfig
-    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+    )
 
     try:
         model_type = AutoConfig.from_pretrained(place).model_type
     except (OSError, ValueError, KeyError) as error:
         raise LynxError(f"base {place}: {_first_line(error)}") from None
-    if model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
-        raise LynxError(f"base {place}: a '{model_type}' model is no vision-language model; give one that reads images")
+    if model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        return model_type, True
+    if model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        return model_type, False
+    raise LynxError(
+        f"base {place}: a '{model_type}' model answers no text; give a vision-language or causal language model"
+    )
 
 
 def _first_line(error: BaseException) -> str:

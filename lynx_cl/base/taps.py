@@ -1,9 +1,13 @@
-"""Finding taps: the feed-forward network (or sparse mixture) of each decoder layer at which a bank can act."""
+"""Finding taps: the feed-forward network (or sparse mixture) of each decoder layer at which a bank can act.
+
+By structure, not by class: the decoder's list of layers, in each the child that holds weights and is no attention, in
+that the projection back to the hidden width. Names are looked at first, since most families share them.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -11,7 +15,13 @@ from torch import nn
 from lynx_cl.errors import LynxError, UsageError
 
 FFN_NAMES = ("mlp", "feed_forward", "block_sparse_moe")
-ATTENTION_NAMES = ("self_attn", "cross_attn", "attention")
+ATTENTION_NAMES = ("self_attn", "attention", "self_attention", "attn")
+CROSS_NAMES = ("cross_attn", "encoder_attn", "crossattention")
+EXITS = ("down_proj", "fc2", "w2", "c_proj", "linear2")
+_ATTENDS = re.compile(
+    r"(^|[._])(q|k|v|qkv|query|key|value|c_attn|wqkv|query_key_value|in_proj|o)(_proj)?(_weight)?(\.|$)", re.I
+)
+_ADVICE = "name them by `taps:` in the base card (lynx-cl base add FOLDER --taps 'model.layers.*.mlp')"
 
 
 @dataclass(frozen=True)
@@ -54,12 +64,16 @@ def read_tap(model: nn.Module, name: str, layer: int | None = None) -> Tap:
         layer = int(numbers[0]) if numbers else 0
     sparse = is_sparse(module)
     core = module.get_submodule("experts") if sparse else module
-    for path, parameter in core.named_parameters():
-        if path.split(".")[-2 if path.endswith(".weight") else -1] in ("down_proj", "fc2", "w2", "c_proj", "linear2"):
-            hidden = _hidden_size(model, parameter.shape)
-            intermediate = next((n for n in parameter.shape[-2:] if n != hidden), hidden)
-            return Tap(name, layer, hidden, intermediate, sparse)
-    raise LynxError(f"tap {name}: a {type(module).__name__} has no output projection that is known; set `taps:`")
+    matrices = [(path, parameter) for path, parameter in core.named_parameters() if parameter.dim() > 1]
+    known = [p for path, p in matrices if path.split(".")[-2 if path.endswith(".weight") else -1] in EXITS]
+    if not known and matrices:
+        hidden = _hidden_size(model, matrices[0][1].shape)
+        known = [p for _, p in matrices if p.shape[-2] == hidden]
+    if not known:
+        raise LynxError(f"tap {name}: a {type(module).__name__} has no projection back to the hidden width; {_ADVICE}")
+    hidden = _hidden_size(model, known[0].shape)
+    intermediate = next((n for n in known[0].shape[-2:] if n != hidden), hidden)
+    return Tap(name, layer, hidden, intermediate, sparse)
 
 
 def is_sparse(module: nn.Module) -> bool:
@@ -70,13 +84,16 @@ def is_sparse(module: nn.Module) -> bool:
 def attention_projections(model: nn.Module, layers: Iterable[int] | None = None) -> list[str]:
     """Module paths of every linear projection in the self-attention of the given decoder layers (all, where None).
 
-    Raises LynxError where a layer's attention has none.
+    A layer that looks at the picture alone, by cross-attention, has none: its keys come in rows of pictures, not of
+    requests. Raises LynxError where a layer's attention has no linear projection.
     """
     prefix, stack = decoder_layers(model)
     wanted = range(len(stack)) if layers is None else layers
     paths = []
     for number in wanted:
         attention = _child(stack[number], ATTENTION_NAMES)
+        if attention is None and _child(stack[number], CROSS_NAMES) is not None:
+            continue
         linears = [] if attention is None else [k for k, m in attention[1].named_modules() if isinstance(m, nn.Linear)]
         if attention is None or not linears:
             raise LynxError(f"layer {prefix}.{number}: no attention projections found for a bank to act on")
@@ -88,25 +105,35 @@ def decoder_layers(model: nn.Module) -> tuple[str, nn.ModuleList]:
     """The module path and list of a model's text decoder layers. Raises LynxError where there is none."""
     get_decoder = getattr(model, "get_decoder", None)
     decoder = get_decoder() if callable(get_decoder) else model
-    while not isinstance(getattr(decoder, "layers", None), nn.ModuleList):
-        decoder = getattr(decoder, "model", None)
-        if not isinstance(decoder, nn.Module):
-            raise LynxError(
-                f"base {type(model).__name__}: no decoder layers found; name them by `taps:` in the base card"
-            )
-    stack = decoder.layers
+    stacks = list(_stacks(decoder, _number_of_layers(model)))
+    if not stacks:
+        raise LynxError(f"base {type(model).__name__}: no decoder layers found; {_ADVICE}")
+    stack = next((stack for name, stack in stacks if name.split(".")[-1] == "layers"), stacks[0][1])
     path = next(name for name, module in model.named_modules() if module is stack)
-    return path, stack  # type: ignore[return-value]
+    return path, stack
+
+
+def _stacks(decoder: nn.Module, layers: int | None) -> Iterator[tuple[str, nn.ModuleList]]:
+    """Lists of as many blocks as the model has decoder layers, outermost first."""
+    for name, module in decoder.named_modules():
+        if isinstance(module, nn.ModuleList) and len(module) and layers in (None, len(module)):
+            if any(len(list(block.children())) > 1 for block in module):
+                yield name, module
+
+
+def _number_of_layers(model: nn.Module) -> int | None:
+    config = getattr(model, "config", None)
+    return getattr(config.get_text_config(decoder=True), "num_hidden_layers", None) if config is not None else None
 
 
 def _by_structure(model: nn.Module) -> list[str]:
     prefix, stack = decoder_layers(model)
-    found = [_child(layer, FFN_NAMES) for layer in stack]
+    found = [_feed_forward(layer) for layer in stack]
     missing = [str(i) for i, child in enumerate(found) if child is None]
     if missing:
         raise LynxError(
             f"base {type(model).__name__}: no feed-forward network found in {len(missing)} of {len(stack)} layers of "
-            f"{prefix} (layers {', '.join(missing)}); name them by `taps:` in the base card"
+            f"{prefix} (layers {', '.join(missing)}); {_ADVICE}"
         )
     return [f"{prefix}.{i}.{child[0]}" for i, child in enumerate(found) if child is not None]
 
@@ -135,6 +162,20 @@ def _child(layer: nn.Module, names: Sequence[str]) -> tuple[str, nn.Module] | No
         if isinstance(child, nn.Module):
             return name, child
     return None
+
+
+def _feed_forward(layer: nn.Module) -> tuple[str, nn.Module] | None:
+    """The child of a layer that is its feed-forward network: of a known name, or the only one left with matrices."""
+    named = _child(layer, FFN_NAMES)
+    if named is not None:
+        return named
+    left = []
+    for name, child in layer.named_children():
+        matrices = [path for path, parameter in child.named_parameters() if parameter.dim() > 1]
+        inner = any(path.count(".") for path in matrices)  # not a lone projection of a flat layer
+        if matrices and inner and not any(_ATTENDS.search(path) for path in matrices):
+            left.append((name, child))
+    return left[0] if len(left) == 1 else None
 
 
 def _hidden_size(model: nn.Module, shape: Sequence[int]) -> int:

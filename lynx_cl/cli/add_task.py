@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 BankOption = Annotated[str | None, typer.Option("--bank", help="The bank's kind: twin (default) or lora.")]
 DataOption = Annotated[str | None, typer.Option("--data", help="scout, scenes, voc:FOLDER, coco:FOLDER.")]
 SettingsArgument = Annotated[list[str] | None, typer.Argument(help="Settings as key=value, e.g. train.steps=600.")]
-BaseOption = Annotated[str, typer.Option("--base", help="A base's name, folder or hub name.")]
+BaseOption = Annotated[
+    str | None, typer.Option("--base", help="A base's name, folder or hub name; the registry's own, or nano.")
+]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="A YAML file of settings.")]
 MinutesOption = Annotated[float | None, typer.Option("--max-minutes", help="Time limit of the training.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of bank and training.")]
@@ -41,7 +43,7 @@ def command(
     settings: SettingsArgument = None,
     data: DataOption = None,
     bank: BankOption = None,
-    base: BaseOption = "nano",
+    base: BaseOption = None,
     config: ConfigOption = None,
     max_minutes: MinutesOption = None,
     seed: SeedOption = None,

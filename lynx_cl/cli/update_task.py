@@ -32,7 +32,7 @@ def command(
     anew: Annotated[bool, typer.Option("--anew", help="Start from the base, not from the present bank.")] = False,
     data: DataOption = None,
     bank: BankOption = None,
-    base: BaseOption = "nano",
+    base: BaseOption = None,
     config: ConfigOption = None,
     max_minutes: MinutesOption = None,
     seed: SeedOption = None,

@@ -17,6 +17,7 @@ from typing import Any
 from lynx_cl.banks.base import Bank, bank_bytes, build_bank
 from lynx_cl.banks.growth import Growth, growth
 from lynx_cl.base.load import Base, load_base
+from lynx_cl.base.places import remember_base
 from lynx_cl.base.taps import find_taps
 from lynx_cl.continual.certificate import certificate, check_retention, libraries, machine, probe_digests, router_errors
 from lynx_cl.continual.history import Stage, forgetting, stages_of
@@ -149,6 +150,8 @@ def load(plan: Plan, say: Say) -> tuple[Base, Learned, str | None]:
     head = plan.registry.head_digest()
     if head is not None:
         plan.registry.check_base(base.fingerprint, base.name)
+    if base.path is not None:
+        remember_base(plan.registry, base.fingerprint, base.path)
     return base, learned(plan.registry, base), head
 
 

@@ -11,6 +11,7 @@ import torch
 from lynx_cl.banks.attach import attach
 from lynx_cl.banks.base import load_bank
 from lynx_cl.base.load import load_base
+from lynx_cl.base.places import base_of
 from lynx_cl.continual.clauses import split_request
 from lynx_cl.continual.policy import handed_back, owner
 from lynx_cl.data.example import to_pixels
@@ -113,7 +114,7 @@ def ask_plan(
 
 
 def _base(registry: Registry, base_name: str) -> Base:
-    return load_base(registry.head().base.name if registry.exists() else base_name)
+    return load_base(base_of(registry, base_name))
 
 
 def _routed(

@@ -35,11 +35,11 @@ def probe(base: Base) -> dict[str, Any]:
 
 def _inputs(base: Base, examples: Sequence[Example]) -> dict[str, Any]:
     batch = encode(base.processor, list(examples), pack=False)
-    return {
-        "input_ids": batch.input_ids,
-        "attention_mask": batch.attention_mask,
-        "pixel_values": batch.pixel_values,
-    }
+    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask, **batch.more}
+    if batch.pixel_values is not None:
+        inputs["pixel_values"] = batch.pixel_values
+    dtype = base.model.dtype
+    return {name: value.to(dtype) if value.is_floating_point() else value for name, value in inputs.items()}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lynx_cl.base.load import load_base
+from lynx_cl.base.places import base_of
 from lynx_cl.continual.compose import Decide, answer_plan
 from lynx_cl.continual.learned import learned
 from lynx_cl.data.composed import COUNTING, GROUNDING, ComposedExample
@@ -127,7 +128,7 @@ def run_composition(
     base: Base | None = None,
 ) -> dict[str, Any]:
     """`composition` with the banks of a registry's head on its base, which is loaded where it is not given."""
-    base = base or load_base(registry.head().base.name)
+    base = base or load_base(base_of(registry))
     with learned(registry, base).attached(base) as attachment:
         return composition(base, attachment, examples, decide, weigh=weigh, tasks=tasks, batch_size=batch_size)
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from lynx_cl.banks.growth import growth
-from lynx_cl.base.card import find_base
 from lynx_cl.base.load import load_base
+from lynx_cl.base.places import base_of
 from lynx_cl.continual.certificate import BASE_ROW, Probe, libraries, machine, probe_digests, router_errors
 from lynx_cl.continual.learned import learned
 from lynx_cl.registry.store import Registry
@@ -34,14 +33,13 @@ def verify_deep(registry: Registry) -> list[Promise]:
 
     Raises LynxError where the base is another one or cannot be loaded, or a bank is not one of it.
     """
-    base = load_base(registry.head().base.name)
+    base = load_base(base_of(registry))
     registry.check_base(base.fingerprint, base.name)
     promises = [Promise(BASE_ROW, "fingerprint", True, base.fingerprint[:12])]
     known = learned(registry, base)
     with known.attached(base) as attachment:
         now = probe_digests(base, attachment)
-    place = find_base(base.name)
-    router = load_router(registry, place if isinstance(place, Path) else None, base)
+    router = load_router(registry, base.path, base)
     statistics = {task.task: task for task in router.tasks}
     for name, version in known.versions.items():
         digest = version.record.files.get("certificate")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lynx_cl.base.load import load_base
+from lynx_cl.base.places import base_of
 from lynx_cl.continual.composition import composing, run_composition
 from lynx_cl.continual.history import Stage, forgetting, loss, stages_of
 from lynx_cl.continual.learned import learned, tests
@@ -30,7 +31,7 @@ def evaluate(
     `changes` are put over the router's settings. Raises LynxError where a task's data is no longer there, UsageError
     for a setting that is wrong.
     """
-    base = load_base(registry.head().base.name if registry.exists() else base_name)
+    base = load_base(base_of(registry, base_name))
     known = learned(registry, base)
     tested = tests(list(known.versions.values()), base, examples, questions)
     router = load_router(registry, base.path, base, changes)
@@ -71,7 +72,7 @@ def evaluate_composed(
     Raises LynxError where the registry lacks a task of either kind, UsageError for a setting that is wrong.
     """
     tasks = composing(registry)
-    base = load_base(registry.head().base.name)
+    base = load_base(base_of(registry))
     router = load_router(registry, base.path, base, changes)
 
     def decide(requests: Sequence[Request]) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lynx_cl.base.card import BaseCard, find_base, read_card
+from lynx_cl.base.places import base_of
 from lynx_cl.continual.config import AddConfig, read_config
 from lynx_cl.continual.gates import Gates
 from lynx_cl.data.readers import absolute
@@ -59,7 +60,7 @@ def make_plan(
     task: str,
     *,
     data: str | None,
-    base: str,
+    base: str | None,
     kind: str | None,
     overrides: Sequence[str] = (),
     file: Path | None = None,
@@ -70,7 +71,7 @@ def make_plan(
     """Resolves names and checks settings, data and home.
 
     With `update` the task must be in the registry: its next version is planned, on the data and with the kind of bank
-    that the present one has unless told otherwise, from its weights unless `anew`.
+    that the present one has unless told otherwise, from its weights unless `anew`. `base` None is the registry's own.
 
     Raises UsageError for an unknown task, source, base, bank kind or setting, and LynxError for data that is broken, a
     task that is there already, and a home that cannot be written.
@@ -96,6 +97,7 @@ def make_plan(
     spec = data or card.source
     if spec is None:
         raise UsageError(f"task '{card.name}' names no data source of its own; give one with --data")
+    base = base or base_of(registry)
     place = find_base(base)
     base_card = read_card(place) if isinstance(place, Path) else BaseCard(name=str(place))
     spec = absolute(spec)

@@ -8,6 +8,7 @@ from typing import Any
 
 from lynx_cl.base.card import find_base
 from lynx_cl.base.load import Base, load_base
+from lynx_cl.base.places import base_of
 from lynx_cl.continual.config import read_config
 from lynx_cl.continual.learned import source_of
 from lynx_cl.continual.nano import base_statistics
@@ -34,7 +35,7 @@ def change_router(registry: Registry, base_name: str, changes: Mapping[str, Any]
     what the embedder needs; nothing has changed then.
     """
     wanted, present = router_config(registry, changes), router_config(registry)
-    name = registry.head().base.name if registry.exists() else base_name
+    name = base_of(registry, base_name)
     place = find_base(name)
     folder = place if isinstance(place, Path) else None
     if wanted.embedder == present.embedder and registry.exists():

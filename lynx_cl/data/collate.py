@@ -1,193 +1,149 @@
 """From examples to model inputs: chat text in the base's own template, answers marked, rows packed where that helps.
 
-The template is taken apart once: what stands before a question, between question and answer, and after an answer. An
-answer's tokens begin where a generation prompt ends and include the mark that ends the turn.
+An answer's tokens begin where a generation prompt ends and include the mark that ends the turn. What a processor makes
+of a picture (tokens, masks, sizes) is its own affair: it is handed whole conversations, and the answers are found in
+what it gives by counting from the end.
 """
 
 from __future__ import annotations
 
-import itertools
-from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lynx_cl.base.chat import writes_start
 from lynx_cl.base.nano.packing import IGNORE, pack_rows
+from lynx_cl.base.processor import continues_in_suffix
 from lynx_cl.data.example import STEPS, Example
+from lynx_cl.data.template import Template, Turn, cut_tokens, template_of
 from lynx_cl.errors import LynxError
 
-_MARKS = ("\u2460", "\u2461", "\u2462", "\u2463")  # stand for question, answer, question, answer in the template
-
-Turn = tuple[list[int], list[int]]
+_OWN = ("input_ids", "attention_mask", "pixel_values")
 
 
 @dataclass(frozen=True)
 class Batch:
     """Model inputs of B rows of T tokens.
 
-    input_ids, labels (IGNORE outside answers) and step_ids are (B, T), pixel_values (B, channels, height, width),
-    attention_mask (B, T), or (B, 1, T, T) where rows are packed. At answer tokens step_ids names a column of
-    step_weights (B, steps); `step_names` says what each column is.
+    input_ids, labels (IGNORE outside answers) and step_ids are (B, T), pixel_values as the base's processor gives them
+    (None for a base that reads text alone), attention_mask (B, T), or (B, 1, T, T) where rows are packed. `more` holds
+    what else the base's forward takes, by name. At answer tokens step_ids names a column of step_weights (B, steps);
+    `step_names` says what each column is.
     """
 
     input_ids: Tensor
     attention_mask: Tensor
-    pixel_values: Tensor
+    pixel_values: Tensor | None
     labels: Tensor
     step_ids: Tensor
     step_weights: Tensor
     position_ids: Tensor | None
     step_names: list[str]
-
-
-@dataclass(frozen=True)
-class Template:
-    """A chat template's fixed parts: picture QUESTION ask ANSWER close, then again QUESTION ... after `again`.
-
-    `picture` ends with the image token, `first` follows it up to the question, `lead` stands between the end of the
-    generation prompt and the answer.
-    """
-
-    picture: str
-    first: str
-    ask: str
-    lead: str
-    close: str
-    again: str
-
-
-def read_template(processor: Any) -> Template:
-    """Takes a processor's chat template apart. Raises LynxError where its turns do not follow one another as text."""
-
-    def render(turns: int, prompt: bool = False) -> str:
-        messages: list[dict[str, Any]] = []
-        for number, mark in enumerate(_MARKS[:turns]):
-            content: list[dict[str, str]] = [{"type": "text", "text": mark}]
-            if number == 0:
-                content.insert(0, {"type": "image"})
-            messages.append({"role": "assistant" if number % 2 else "user", "content": content})
-        return processor.apply_chat_template(messages, add_generation_prompt=prompt, tokenize=False)
-
-    whole, one, asked = render(4), render(2), render(1, prompt=True)
-    token = processor.image_token
-    try:
-        before, rest = whole.split(_MARKS[0])
-        between, rest = rest.split(_MARKS[1])
-        after, rest = rest.split(_MARKS[2])
-        ask, close = asked.split(_MARKS[0])[1], one.split(_MARKS[1])[1]
-        picture, first = before.split(token)
-        again = after.removeprefix(close)
-    except ValueError:
-        raise LynxError(
-            "chat template: its turns cannot be told apart; give the base a template with plain turns"
-        ) from None
-    second, end = rest.split(_MARKS[3])
-    if not (between.startswith(ask) and second == between and after.startswith(close) and end == close):
-        raise LynxError("chat template: a later turn changes an earlier one; give the base a template with plain turns")
-    return Template(picture + token, first, ask, between[len(ask) :], close, again)
-
-
-_templates: dict[int, tuple[Any, Template]] = {}
-
-
-def _template(processor: Any) -> Template:
-    known = _templates.get(id(processor))
-    if known is None or known[0] is not processor:
-        known = (processor, read_template(processor))
-        _templates[id(processor)] = known
-    return known[1]
+    more: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def encode(processor: Any, examples: Sequence[Example], *, pack: bool) -> Batch:
     """Examples as one batch. With `pack`, those that share a picture share a row, each seeing the picture and itself.
 
-    Raises LynxError where there is no example, or one without steps.
+    Raises LynxError where there is no example, or one without steps, and for a processor that changes text after the
+    picture.
     """
     if not examples:
         raise LynxError("collate: no examples; a batch needs at least one")
-    template = _template(processor)
+    template = template_of(processor)
     rows: dict[Any, list[Example]] = {}
     for number, example in enumerate(examples):
         rows.setdefault(example.image_key if pack else number, []).append(example)
-    pictures = [members[0].open() for members in rows.values()]
-    start = processor.tokenizer.bos_token
-    head = processor(
-        text=[template.picture] * len(pictures),
-        images=[[picture] for picture in pictures],
-        padding=True,
-        add_special_tokens=not (start and template.picture.startswith(start)),  # the template may write it already
-        return_tensors="pt",
-    )
-    pad = processor.tokenizer.pad_token_id or 0
-    prefixes = [ids[mask.bool()].tolist() for ids, mask in zip(head["input_ids"], head["attention_mask"], strict=True)]
-    turns = _tokens(processor.tokenizer, template, [e for members in rows.values() for e in members])
-    conversations, start = [], 0
-    for members in rows.values():
-        conversations.append(turns[start : start + len(members)])
-        start += len(members)
-    packed = pack_rows(prefixes, conversations, pad)
-    width = max(len(members) for members in rows.values())
-    weights = torch.zeros(len(rows), width * len(STEPS))
-    columns = torch.full((len(rows), width, max(len(e.steps) for e in examples)), -1)
-    for r, members in enumerate(rows.values()):
-        for c, example in enumerate(members):
+    members = list(rows.values())
+    inputs = _packed(processor, template, members) if pack else _whole(processor, template, examples)
+    width = max(len(row) for row in members)
+    weights = torch.zeros(len(members), width * len(STEPS))
+    columns = torch.full((len(members), width, max(len(e.steps) for e in examples)), -1)
+    for r, row in enumerate(members):
+        for c, example in enumerate(row):
             for s, step in enumerate(example.steps):
                 column = c * len(STEPS) + STEPS.index(step.name)
                 columns[r, c, s] = column
                 weights[r, column] = step.weight
-    owner, step_ids = packed["conversation_ids"], packed["step_ids"]
-    place = torch.arange(len(rows))[:, None].expand_as(owner)
+    owner, step_ids = inputs.pop("conversation_ids"), inputs.pop("step_ids")
+    place = torch.arange(len(members))[:, None].expand_as(owner)
     named = columns[place, owner.clamp(min=0), step_ids.clamp(min=0)]
-    answers = packed["labels"] != IGNORE
-    mask = packed["attention_mask"]
-    if not pack:
-        mask = (
-            torch.arange(mask.shape[-1])[None]
-            < torch.tensor([_length(p, t) for p, t in zip(prefixes, conversations, strict=True)])[:, None]
-        ).long()
+    labels = inputs.pop("labels")
     return Batch(
-        input_ids=packed["input_ids"],
-        attention_mask=mask,
-        pixel_values=head["pixel_values"],
-        labels=packed["labels"],
-        step_ids=torch.where(answers, named, -1),
+        input_ids=inputs.pop("input_ids"),
+        attention_mask=inputs.pop("attention_mask"),
+        pixel_values=inputs.pop("pixel_values", None),
+        labels=labels,
+        step_ids=torch.where(labels != IGNORE, named, -1),
         step_weights=weights,
-        position_ids=packed["position_ids"] if pack else None,
+        position_ids=inputs.pop("position_ids", None),
         step_names=list(STEPS) * width,
+        more=inputs,
     )
 
 
-def _length(prefix: Sequence[int], conversations: Sequence[Sequence[Turn]]) -> int:
-    return len(prefix) + sum(len(q) + len(a) for turns in conversations for q, a in turns)
+def _packed(processor: Any, template: Template, rows: Sequence[Sequence[Example]]) -> dict[str, Tensor]:
+    """Rows of conversations about one picture each; see `pack_rows` for the tensors."""
+    head = processor(
+        text=[template.picture] * len(rows),
+        images=[[row[0].open()] for row in rows],
+        padding=True,
+        add_special_tokens=not writes_start(processor, template.picture),
+        return_tensors="pt",
+    )
+    prefixes = [ids[mask.bool()].tolist() for ids, mask in zip(head["input_ids"], head["attention_mask"], strict=True)]
+    written = [template.write(example) for row in rows for example in row]
+    pieces = iter(cut_tokens(processor.tokenizer, *zip(*written, strict=True)))
+    conversations = [[_turns(next(pieces)) for _ in row] for row in rows]
+    packed = pack_rows(prefixes, conversations, processor.tokenizer.pad_token_id or 0)
+    return {**packed, "pixel_values": head["pixel_values"]}
 
 
-def _tokens(tokenizer: Any, template: Template, examples: Sequence[Example]) -> list[list[Turn]]:
-    """The turns of each example as (question tokens, answer tokens), from one call of the tokenizer.
+def _turns(pieces: Sequence[list[int]]) -> list[Turn]:
+    return list(zip(pieces[::2], pieces[1::2], strict=True))
 
-    A conversation is tokenised whole and cut where its answers begin and end: pieces alone could come out otherwise.
-    Raises LynxError for a tokenizer that cannot say which characters a token stands for.
-    """
-    if not tokenizer.is_fast:
-        raise LynxError(f"collate: {type(tokenizer).__name__} gives no offsets; use the tokenizer's fast form")
-    texts, cuts = [], []
-    for example in examples:
-        text = template.picture
-        places = [len(text)]  # where each question and each answer begins, and the end of the last
-        for number, step in enumerate(example.steps):
-            text += (template.again if number else template.first) + step.question + template.ask
-            places.append(len(text))
-            text += template.lead + step.answer + template.close
-            places.append(len(text))
-        texts.append(text)
-        cuts.append(places)
-    made = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
-    turns = []
-    for places, ids, offsets in zip(cuts, made["input_ids"], made["offset_mapping"], strict=True):
-        ends = [end for _, end in offsets]
-        marks = [bisect_right(ends, place) for place in places]
-        parts = [ids[first:last] for first, last in itertools.pairwise(marks)]
-        turns.append(list(zip(parts[::2], parts[1::2], strict=True)))
-    return turns
+
+def _whole(processor: Any, template: Template, examples: Sequence[Example]) -> dict[str, Tensor]:
+    """One conversation a row, padded on the right, through the processor whole."""
+    written = [template.write(example) for example in examples]
+    options: dict[str, Any] = {"add_special_tokens": not writes_start(processor, written[0][0])}
+    if continues_in_suffix(processor):
+        after = [(text[start + len(template.lead) :], start) for text, (_, start, *_) in written]
+        end = processor.tokenizer.eos_token  # it adds that itself
+        options["suffix"] = [rest.removesuffix(end) for rest, _ in after]
+        texts = [text[:start] for text, (_, start, *_) in written]
+        cuts = [
+            [0, *(place - start - len(template.lead) for place in places[2:])]
+            for (_, start), (_, places) in zip(after, written, strict=True)
+        ]
+        pieces = cut_tokens(processor.tokenizer, [rest for rest, _ in after], cuts)
+    else:
+        texts = [text for text, _ in written]
+        pieces = [row[1:] for row in cut_tokens(processor.tokenizer, *zip(*written, strict=True))]
+    if processor.image_token is not None:
+        options["images"] = [[example.open()] for example in examples]
+    given = processor(text=texts, padding=True, padding_side="right", return_tensors="pt", **options)
+    inputs = {name: value for name, value in given.items() if isinstance(value, Tensor)}
+    ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    inputs |= {
+        "labels": torch.full_like(ids, IGNORE),
+        "step_ids": torch.full_like(ids, -1),
+        "conversation_ids": torch.zeros_like(ids),
+    }
+    for row, parts in enumerate(pieces):  # answer, question, answer, ...
+        place = int(mask[row].sum()) - sum(map(len, parts))
+        for number, part in enumerate(parts):
+            end_ = place + len(part)
+            if place < 0 or ids[row, place:end_].tolist() != part:
+                raise LynxError(
+                    f"collate: {type(processor).__name__} does not keep the text after a picture as it is, so that its "
+                    "answers cannot be found; give the base a chat template that ends its turns with a special token"
+                )
+            if number % 2 == 0:
+                inputs["labels"][row, place:end_] = ids[row, place:end_]
+                inputs["step_ids"][row, place:end_] = number // 2
+            place = end_
+    return inputs

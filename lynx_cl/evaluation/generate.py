@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lynx_cl.base.chat import chat_text, model_inputs
+from lynx_cl.base.chat import chat_text, model_inputs, picture_tokens
 from lynx_cl.router.embedders import Request, Rows, Sight
 
 if TYPE_CHECKING:
@@ -97,17 +97,20 @@ def _answer_batch(base: Base, inputs: Any, rows: Sequence[int], answers: list[st
 def _batches(base: Base, requests: Sequence[Request], batch_size: int) -> Iterator[tuple[tuple[int, ...], Any]]:
     """Places of requests that go together, and their inputs."""
     texts = [chat_text(base.processor, request.text, request.image is not None) for request in requests]
-    for rows in _together(base.processor.tokenizer, texts, requests, batch_size):
+    for rows in _together(base.processor, texts, requests, batch_size):
         yield rows, model_inputs(base, [texts[i] for i in rows], [requests[i].image for i in rows])
 
 
 def _together(
-    tokenizer: Any, texts: Sequence[str], requests: Sequence[Request], batch_size: int
+    processor: Any, texts: Sequence[str], requests: Sequence[Request], batch_size: int
 ) -> list[tuple[int, ...]]:
     """Places of requests that share a forward: equally long, all with a picture or all without."""
-    groups: dict[tuple[int, bool], list[int]] = defaultdict(list)
+    sizes = {request.image.size for request in requests if request.image is not None}
+    tokens = {size: picture_tokens(processor, size) for size in sizes}
+    groups: dict[tuple[int, int], list[int]] = defaultdict(list)
     for index, (text, request) in enumerate(zip(texts, requests, strict=True)):
-        groups[len(tokenizer(text)["input_ids"]), request.image is not None].append(index)
+        of_picture = 0 if request.image is None else tokens[request.image.size]
+        groups[len(processor.tokenizer(text)["input_ids"]), of_picture].append(index)
     return [
         tuple(members[start : start + batch_size])
         for _, members in sorted(groups.items())

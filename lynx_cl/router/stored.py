@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lynx_cl.base.card import find_base
+from lynx_cl.base.places import base_of
 from lynx_cl.base.settings import read_settings
 from lynx_cl.errors import LynxError
 from lynx_cl.registry import Registry
@@ -71,9 +72,8 @@ def stored_statistics(registry: Registry, base_folder: str | Path | None) -> lis
 
 
 def router_of(registry: Registry, default_base: str = "nano", changes: Mapping[str, object] | None = None) -> Router:
-    """The router of a registry and of the base it was made for, found by the base's name."""
-    name = registry.head().base.name if registry.exists() else default_base
-    folder = find_base(name)
+    """The router of a registry and of the base it was made for."""
+    folder = find_base(base_of(registry, default_base))
     return load_router(registry, folder if isinstance(folder, Path) else None, changes=changes)
 
 

@@ -19,6 +19,7 @@ class TrainConfig(Settings):
     `steps` is the length of the cosine; validation, checkpoint and the test for a plateau come every `val_every` steps.
     Training stops early after `patience` validations without a gain of `min_delta`, or after `max_minutes`. `precision`
     auto takes bf16 autocast where the machine computes in it natively. `cache_mb` bounds the picture features kept.
+    `gradient_checkpointing` computes a bank's activations anew in the backward pass: less memory, more time.
     """
 
     steps: int = Field(1000, ge=1)
@@ -34,6 +35,7 @@ class TrainConfig(Settings):
     max_minutes: float | None = Field(None, gt=0)
     log_every: int = Field(20, ge=1)
     cache_mb: int = Field(1024, ge=0)
+    gradient_checkpointing: bool = False
     seed: int = Field(0, ge=0)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lynx_cl.banks.attach import Attachment
 from lynx_cl.banks.base import Bank
+from lynx_cl.banks.recompute import recomputed
 from lynx_cl.errors import LynxError
 from lynx_cl.training.config import TrainConfig, learning_rate
 from lynx_cl.training.feature_cache import FeatureCache, caches
@@ -28,8 +29,8 @@ class StepModule(pl.LightningModule):
     """Trains parameters that act in a model's forward, on batches of answers.
 
     A batch has input_ids, labels, step_ids (rows, tokens), step_weights (rows, steps), attention_mask, and optionally
-    pixel_values, position_ids and step_names (a name for each column of step_weights). The model is no child of this
-    module: its state cannot hold it.
+    pixel_values, position_ids, step_names (a name for each column of step_weights) and `more` (other inputs of the
+    model by name). The model is no child of this module: its state cannot hold it.
     """
 
     def __init__(self, model: Any, config: TrainConfig, cached: bool) -> None:
@@ -117,7 +118,10 @@ class StepModule(pl.LightningModule):
         return BankOptimizer(self.trained(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        return dataclasses.replace(batch, **{name: tensor.to(device) for name, tensor in tensors_of(batch)})
+        moved: dict[str, Any] = {name: tensor.to(device) for name, tensor in tensors_of(batch)}
+        if getattr(batch, "more", None):
+            moved["more"] = {name: tensor.to(device) for name, tensor in batch.more.items()}
+        return dataclasses.replace(batch, **moved)
 
     def placed(self, batch: Any) -> Any:
         """A batch that was made beside the stream, on the device of this one's training."""
@@ -129,8 +133,10 @@ class StepModule(pl.LightningModule):
         if pixels is not None and self._cache is not None:
             inputs["inputs_embeds"] = self._cache.embed(batch.input_ids, pixels)
         else:
-            inputs |= {"input_ids": batch.input_ids, "pixel_values": pixels}
-        return {name: value for name, value in inputs.items() if value is not None}
+            inputs |= {"input_ids": batch.input_ids, "pixel_values": pixels, **getattr(batch, "more", {})}
+        dtype = self._base[0].dtype  # a half-precision base wants its pictures so
+        given = {name: value for name, value in inputs.items() if value is not None}
+        return {name: value.to(dtype) if value.is_floating_point() else value for name, value in given.items()}
 
 
 class BankModule(StepModule):
@@ -145,8 +151,11 @@ class BankModule(StepModule):
     def trained(self) -> Iterable[nn.Parameter]:
         return self.bank.parameters()
 
-    def acting(self) -> AbstractContextManager[None]:
-        return self._attachment.bank(NAME)
+    @contextmanager
+    def acting(self) -> Iterator[None]:
+        thrifty = recomputed(self._base[0], self._attachment) if self.config.gradient_checkpointing else nullcontext()
+        with self._attachment.bank(NAME), thrifty:
+            yield
 
 
 #: What a method adds to the step loss of a training step: of the module, a batch and its logits.

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import CLIPImageProcessor, LlavaForConditionalGeneration, LlavaProcessor, PreTrainedTokenizerFast
+from transformers import (
+    CLIPImageProcessor,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    PreTrainedTokenizerFast,
+    ViTConfig,
+)
 
 from lynx_cl.base.fingerprint import fingerprint_folder
 from lynx_cl.base.load import load_base
@@ -73,7 +79,7 @@ def test_a_shipped_name(tmp_path: Path, folder: Path, monkeypatch: pytest.Monkey
 
 
 def test_what_is_no_base(tmp_path: Path, folder: Path) -> None:
-    with pytest.raises(UsageError, match="dtype 'int8' is unknown; known: float32"):
+    with pytest.raises(UsageError, match="dtype 'int8' is unknown; known: auto, float32"):
         load_base(str(folder), dtype="int8")
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -81,8 +87,12 @@ def test_what_is_no_base(tmp_path: Path, folder: Path) -> None:
         load_base(str(empty))
     text = tmp_path / "text"
     tiny_causal().save_pretrained(text)
-    with pytest.raises(LynxError, match="a 'llama' model is no vision-language model"):
+    with pytest.raises(LynxError, match="tokenizer"):
         load_base(str(text))
+    ViTConfig().save_pretrained(tmp_path / "vit")
+    (tmp_path / "vit" / "model.safetensors").touch()
+    with pytest.raises(LynxError, match="a 'vit' model answers no text; give a vision-language or causal"):
+        load_base(str(tmp_path / "vit"))
     (empty / "config.json").write_text("{}")
     with pytest.raises(LynxError, match="names no model_type"):
         load_base(str(empty))

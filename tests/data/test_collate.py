@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from lynx_cl.base.nano.packing import IGNORE
-from lynx_cl.data.collate import encode, read_template
+from lynx_cl.data.collate import encode
 from lynx_cl.data.example import Example, Step
 from lynx_cl.data.sources import open_source
+from lynx_cl.data.template import read_template
 from lynx_cl.errors import LynxError
 from lynx_cl.tasks import load_card
 from tests.data.folders import processor
@@ -105,6 +106,7 @@ class Rewriting:
     """A processor whose template drops the first question once there is a second, as some do with their reasoning."""
 
     image_token = "<image>"
+    chat_template = "its own"
 
     def apply_chat_template(self, messages, add_generation_prompt, tokenize):
         users = [m for m in messages if m["role"] == "user"]

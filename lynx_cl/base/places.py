@@ -1,0 +1,61 @@
+"""Where the base of a registry lies on this machine: a registry names its base, and only a home knows the folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lynx_cl.base.card import find_base
+from lynx_cl.errors import LynxError
+
+if TYPE_CHECKING:
+    from lynx_cl.registry.store import Registry
+
+FILE = "bases.json"  # in a home, beside its registry: fingerprint -> folder
+
+
+def remember_base(registry: Registry, fingerprint: str, folder: Path) -> None:
+    """Notes where a base lies, so that later commands on this home find it. Raises OSError."""
+    known = _places(registry)
+    place = str(folder.absolute())
+    if known.get(fingerprint) == place:
+        return
+    path = registry.path.parent / FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{FILE}.{os.getpid()}")
+    unfinished.write_text(json.dumps({**known, fingerprint: place}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    os.replace(unfinished, path)
+
+
+def base_of(registry: Registry, otherwise: str = "nano") -> str:
+    """What to load as a registry's base: where it was when it was last used, else its name, else `otherwise`.
+
+    `otherwise` is what a command line says; a registry that does not exist yet takes it. Whether it is the same base is
+    for the fingerprint to say. Raises LynxError where the base is nowhere.
+    """
+    if not registry.exists():
+        return otherwise
+    base = registry.head().base
+    place = _places(registry).get(base.fingerprint)
+    if place is not None and Path(place).is_dir():
+        return place
+    try:
+        find_base(base.name)
+        return base.name
+    except LynxError:
+        if Path(otherwise).expanduser().is_dir():
+            return otherwise
+        was = f"it was at {place}, and is not there now" if place else "this home has not seen it yet"
+        raise LynxError(f"{registry.path}: its base '{base.name}': {was}; give its folder with --base") from None
+
+
+def _places(registry: Registry) -> dict[str, str]:
+    path = registry.path.parent / FILE
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        raise LynxError(f"{path}: not valid JSON; remove it, and give the base's folder with --base") from None

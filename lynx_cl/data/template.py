@@ -1,0 +1,104 @@
+"""A chat template taken apart once: what stands before a question, between question and answer, and after an answer."""
+
+from __future__ import annotations
+
+import itertools
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lynx_cl.base.chat import message, render
+from lynx_cl.data.example import Example
+from lynx_cl.errors import LynxError
+
+_MARKS = ("\u2460", "\u2461", "\u2462", "\u2463")  # stand for question, answer, question, answer in the template
+
+Turn = tuple[list[int], list[int]]
+
+
+@dataclass(frozen=True)
+class Template:
+    """A chat template's fixed parts: picture QUESTION ask ANSWER close, then again QUESTION ... after `again`.
+
+    `picture` ends with the image token, `first` follows it up to the question, `lead` stands between the end of the
+    generation prompt and the answer.
+    """
+
+    picture: str
+    first: str
+    ask: str
+    lead: str
+    close: str
+    again: str
+
+    def write(self, example: Example) -> tuple[str, list[int]]:
+        """A whole conversation, and where in it each question and each answer begins and the last answer ends.
+
+        An answer begins where a generation prompt ends.
+        """
+        text = self.picture
+        places = [len(text)]
+        for number, step in enumerate(example.steps):
+            text += (self.again if number else self.first) + step.question + self.ask
+            places.append(len(text))
+            text += self.lead + step.answer + self.close
+            places.append(len(text))
+        return text, places
+
+
+def read_template(processor: Any) -> Template:
+    """Takes a processor's chat template apart. Raises LynxError where its turns do not follow one another as text."""
+    token = processor.image_token
+
+    def rendered(turns: int, prompt: bool = False) -> str:
+        roles = itertools.cycle(("user", "assistant"))
+        pictures = [1 if token else 0, 0, 0, 0]
+        said = [message(role, mark, n) for role, mark, n in zip(roles, _MARKS[:turns], pictures, strict=False)]
+        return render(processor, said, prompt=prompt)
+
+    whole, one, asked = rendered(4), rendered(2), rendered(1, prompt=True)
+    try:
+        before, rest = whole.split(_MARKS[0])
+        between, rest = rest.split(_MARKS[1])
+        after, rest = rest.split(_MARKS[2])
+        ask, close = asked.split(_MARKS[0])[1], one.split(_MARKS[1])[1]
+        picture, first = before.split(token) if token else (before, "")
+        again = after.removeprefix(close)
+    except ValueError:
+        raise LynxError(
+            "chat template: its turns cannot be told apart; give the base a template with plain turns"
+        ) from None
+    second, end = rest.split(_MARKS[3])
+    if not (between.startswith(ask) and second == between and after.startswith(close) and end == close):
+        raise LynxError("chat template: a later turn changes an earlier one; give the base a template with plain turns")
+    return Template(picture + (token or ""), first, ask, between[len(ask) :], close, again)
+
+
+_templates: dict[int, tuple[Any, Template]] = {}
+
+
+def template_of(processor: Any) -> Template:
+    """`read_template`, once a processor."""
+    known = _templates.get(id(processor))
+    if known is None or known[0] is not processor:
+        known = (processor, read_template(processor))
+        _templates[id(processor)] = known
+    return known[1]
+
+
+def cut_tokens(tokenizer: Any, texts: Sequence[str], cuts: Sequence[Sequence[int]]) -> list[list[list[int]]]:
+    """The tokens between the given places of each text, from one call of the tokenizer.
+
+    A text is tokenised whole and cut: pieces alone could come out otherwise. Raises LynxError for a tokenizer that
+    cannot say which characters a token stands for.
+    """
+    if not tokenizer.is_fast:
+        raise LynxError(f"collate: {type(tokenizer).__name__} gives no offsets; use the tokenizer's fast form")
+    made = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
+    pieces = []
+    for places, ids, offsets in zip(cuts, made["input_ids"], made["offset_mapping"], strict=True):
+        ends = [end for _, end in offsets]
+        marks = [bisect_right(ends, place) for place in places]
+        pieces.append([ids[first:last] for first, last in itertools.pairwise(marks)])
+    return pieces
