@@ -81,13 +81,17 @@ def stage_result(
 ) -> StageResult:
     """The row of a stage; `seconds` is what measuring took."""
     asked = sum(len(test.examples) for test in tests)
+    examples = {test.name: _by_example(test, measured[test.name].answers) for test in tests}
+    strict, normalised = _forms(tests, measured, examples)
     return StageResult(
         stage=stage,
         task=task,
         blind=main_scores(measured, "blind"),
         aware=main_scores(measured, "aware"),
         metrics={name: m.blind for name, m in measured.items()},
-        examples={test.name: _by_example(test, measured[test.name].answers) for test in tests},
+        strict=strict,
+        normalised=normalised,
+        examples=examples,
         routed={name: m.routed for name, m in measured.items()},
         memory=_peak_memory(),
         answer=1000 * seconds / max(1, asked),
@@ -142,6 +146,21 @@ def _by_example(test: TaskUnderTest, answers: Sequence[str]) -> list[float]:
     """The metric of each example by itself."""
     pairs = zip(test.examples, answers, strict=True)
     return [round(test.score([example], [text])[test.metric], 6) for example, text in pairs]
+
+
+def _forms(
+    tests: Sequence[TaskUnderTest], measured: dict[str, TaskMeasurement], examples: dict[str, list[float]]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The main score of each task whose answers have a form, of its answers read strictly and normalised."""
+    told: tuple[dict[str, float], dict[str, float]] = {}, {}
+    for test in tests:
+        if test.forms is None:
+            continue
+        told_by = zip(test.examples, measured[test.name].answers, examples[test.name], strict=True)
+        read = [test.forms(example, text, score >= 1) for example, text, score in told_by]
+        for scores, texts in zip(told, zip(*read, strict=True), strict=True):
+            scores[test.name] = test.score(test.examples, texts)[test.metric]
+    return told
 
 
 def _peak_memory() -> int:

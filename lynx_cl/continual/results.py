@@ -32,10 +32,11 @@ if TYPE_CHECKING:
 class StageResult(Settings):
     """What was measured after a stage; stage 0 is the base alone.
 
-    `blind` and `aware` are R's row, task-blind and with the task given. `metrics` holds every score of each task and
-    `examples` the score of each of its test examples, both task-blind; `routed` counts requests by where the method's
-    router sent them. `growth_total` and `growth_active` are fractions of the base, `size` is of the method's state in
-    bytes, `memory` the greatest of the process so far in bytes, `answer` milliseconds. `curve` is the score of
+    `blind` and `aware` are R's row, task-blind and with the task given; `strict` and `normalised` are the task-blind
+    row with answers read strictly and normalised (`lynx_cl.evaluation.forms`). `metrics` holds every score of each task
+    and `examples` the score of each of its test examples, both task-blind; `routed` counts requests by where the
+    method's router sent them. `growth_total` and `growth_active` are fractions of the base, `size` is of the method's
+    state in bytes, `memory` the greatest of the process so far in bytes, `answer` milliseconds. `curve` is the score of
     validation answers by optimiser step.
     """
 
@@ -43,6 +44,8 @@ class StageResult(Settings):
     task: str | None
     blind: dict[str, float]
     aware: dict[str, float]
+    strict: dict[str, float] = {}
+    normalised: dict[str, float] = {}
     metrics: dict[str, dict[str, float]]
     examples: dict[str, list[float]]
     routed: dict[str, dict[str, int]] = {}
