@@ -46,8 +46,8 @@ class StepModule(pl.LightningModule):
         """The parameters that are trained."""
         raise NotImplementedError
 
-    def acting(self) -> AbstractContextManager[None]:
-        """Within it, a forward of the model is that of what is trained."""
+    def acting(self, batch: Any) -> AbstractContextManager[None]:
+        """Within it, a forward of the model on a batch is that of what is trained."""
         return nullcontext()
 
     def added_loss(self, batch: Any, logits: Tensor) -> Tensor | None:
@@ -64,7 +64,7 @@ class StepModule(pl.LightningModule):
         answers = answer_positions(batch.labels)
         if not bool(answers.any()):
             raise LynxError("training: a batch has no answer token; every example needs an answer")
-        with self.acting(), _only(model, answers):
+        with self.acting(batch), _only(model, answers):
             return model(**self._inputs(batch), use_cache=False).logits
 
     def losses_of(self, batch: Any, logits: Tensor) -> tuple[Tensor, dict[str, float]]:
@@ -145,7 +145,7 @@ class BankModule(StepModule):
     def trained(self) -> Iterable[nn.Parameter]:
         return self.bank.parameters()
 
-    def acting(self) -> AbstractContextManager[None]:
+    def acting(self, batch: Any) -> AbstractContextManager[None]:
         return self._attachment.bank(NAME)
 
 
@@ -162,6 +162,9 @@ class PartModule(StepModule):
 
     def trained(self) -> Iterable[nn.Parameter]:
         return self._part.parameters()
+
+    def acting(self, batch: Any) -> AbstractContextManager[None]:
+        return self._part.acting(batch)
 
     def added_loss(self, batch: Any, logits: Tensor) -> Tensor | None:
         return None if self._added is None else self._added(self, batch, logits)
