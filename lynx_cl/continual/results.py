@@ -7,6 +7,8 @@ studies/NAME/base.json                row 0 of R: the base alone
 studies/NAME/cells/LABEL/CELL/stage-2.json           what a stage did; once it is there, the stage is never run again
 studies/NAME/cells/LABEL/CELL/state-2.safetensors    what the method had learned then; only the last one is kept
 studies/NAME/cells/LABEL/CELL/failed.json            why the cell stopped
+studies/NAME/cells/LABEL/CELL/log                    what it said, where it ran in a process of its own
+studies/NAME/cells/LABEL/CELL/lock                   held by the one process that writes here
 ```
 """
 
@@ -68,6 +70,10 @@ class CellFolder:
         """The stages that are done, in their order. Raises LynxError for a damaged file."""
         files = sorted(self.path.glob("stage-*.json"), key=lambda file: int(file.stem.removeprefix("stage-")))
         return [_read(file) for file in files]
+
+    def holds(self, stage: int) -> bool:
+        """Whether a stage is done, and the cell has not failed since."""
+        return (self.path / f"stage-{stage}.json").exists() and self.failure is None
 
     def commit(self, result: StageResult, state: bytes) -> None:
         """Keeps a stage: first what the method has learned, then the result, and the stage before loses its state."""
