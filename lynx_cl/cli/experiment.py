@@ -21,7 +21,8 @@ RunsArgument = Annotated[list[str] | None, typer.Argument(help="STUDY, STUDY/MET
 OutOption = Annotated[Path | None, typer.Option("--out", help="Folder for what is written.")]
 HEADER = (
     *("study", "method", "cells", "ACC", "forgetting", "BWT", "FWT", "MFT", "MFN", "MAA", "intransigence"),
-    *("curve area", "unreadable", "bank loss", "routing loss", "growth", "active", "MB", "training s", "answer ms"),
+    *("curve area", "unreadable", "ACC strict", "ACC normalised", "forgetting strict", "forgetting normalised"),
+    *("bank loss", "routing loss", "growth", "active", "MB", "training s", "answer ms"),
 )
 
 
@@ -109,7 +110,8 @@ def compare_command(
     Example: lynx-cl experiment compare smoke
 
     With --json: a list with one entry a cell; R has the base alone as row 0, its tasks are the base's own (where it has
-    some) and then those of the order; what was not measured is null. Figures go to studies/STUDY/figures in the home.
+    some) and then those of the order; what was not measured is null. R_strict and R_normalised are R of the answers
+    read strictly and normalised. Figures go to studies/STUDY/figures in the home.
     """
     where = resolve_home(home)
     _copy_later(where)
@@ -177,7 +179,7 @@ def _copy_later(where: Home) -> None:
 
 def _row(row: MethodRow, others: list[MethodRow]) -> tuple[str, ...]:
     """One line of the comparison; a method that is told the task or learns all at once is marked as a bound."""
-    from lynx_cl.continual.comparison import area, intransigence
+    from lynx_cl.continual.comparison import FORMS, area, intransigence
 
     bank, routing = row.losses()
     bound = any(cell.given or cell.at_once for cell in row.cells)
@@ -190,6 +192,7 @@ def _row(row: MethodRow, others: list[MethodRow]) -> tuple[str, ...]:
         _score(intransigence(row, others)),
         _score(area(row)),
         _score(row.unreadable),
+        *(_score(row.mean(f"{name}_{form}")) for name in ("acc", "forgetting") for form in FORMS),
         _score(bank),
         _score(routing),
         _share(row.of_last("growth_total")),

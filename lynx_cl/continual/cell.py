@@ -5,14 +5,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import signal
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import safetensors.torch
+from filelock import FileLock, Timeout
 
 from lynx_cl.banks.growth import active_parameters, total_parameters
 from lynx_cl.base.load import Base, load_base
@@ -36,13 +41,15 @@ def run_cell(home: Home, study: Study, cell: Cell, say: Say, on_stage: Callable[
     Raises Interrupted or KeyboardInterrupt where the user stopped it: it goes on from there another time.
     """
     folder = study_folder(home, study.name).cell(cell)
-    folder.start()
+    folder.path.mkdir(parents=True, exist_ok=True)
 
     def tell(text: str) -> None:
         say(f"{cell.key}: {text}")
 
     try:
-        _stages(home, study, cell, folder, tell, on_stage)
+        with _alone(folder, tell):
+            folder.start()
+            _stages(home, study, cell, folder, tell, on_stage)
     except (KeyboardInterrupt, Interrupted):
         raise
     except Exception as error:
@@ -81,13 +88,17 @@ def stage_result(
 ) -> StageResult:
     """The row of a stage; `seconds` is what measuring took."""
     asked = sum(len(test.examples) for test in tests)
+    examples = {test.name: _by_example(test, measured[test.name].answers) for test in tests}
+    strict, normalised = _forms(tests, measured, examples)
     return StageResult(
         stage=stage,
         task=task,
         blind=main_scores(measured, "blind"),
         aware=main_scores(measured, "aware"),
         metrics={name: m.blind for name, m in measured.items()},
-        examples={test.name: _by_example(test, measured[test.name].answers) for test in tests},
+        strict=strict,
+        normalised=normalised,
+        examples=examples,
         routed={name: m.routed for name, m in measured.items()},
         memory=_peak_memory(),
         answer=1000 * seconds / max(1, asked),
@@ -134,6 +145,21 @@ def _stages(home: Home, study: Study, cell: Cell, folder: CellFolder, say: Say, 
         on_stage()
 
 
+@contextlib.contextmanager
+def _alone(folder: CellFolder, say: Say) -> Iterator[None]:
+    """As the only process that runs this cell: one that a killed study left behind is waited for."""
+    lock = FileLock(folder.path / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say("waits for another process that still runs it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _last(done: Sequence[StageResult]) -> int:
     return done[-1].stage if done else 0
 
@@ -144,14 +170,39 @@ def _by_example(test: TaskUnderTest, answers: Sequence[str]) -> list[float]:
     return [round(test.score([example], [text])[test.metric], 6) for example, text in pairs]
 
 
+def _forms(
+    tests: Sequence[TaskUnderTest], measured: dict[str, TaskMeasurement], examples: dict[str, list[float]]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The main score of each task whose answers have a form, of its answers read strictly and normalised."""
+    told: tuple[dict[str, float], dict[str, float]] = {}, {}
+    for test in tests:
+        if test.forms is None:
+            continue
+        told_by = zip(test.examples, measured[test.name].answers, examples[test.name], strict=True)
+        read = [test.forms(example, text, score >= 1) for example, text, score in told_by]
+        for scores, texts in zip(told, zip(*read, strict=True), strict=True):
+            scores[test.name] = test.score(test.examples, texts)[test.metric]
+    return told
+
+
 def _peak_memory() -> int:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
+def _die_with_parent() -> None:
+    os.read(sys.stdin.fileno(), 1)
+    os.kill(os.getpid(), signal.SIGKILL)  # nothing is lost: what is written is whole
+
+
 def main(arguments: Sequence[str]) -> int:
-    """One cell in this process, by the names of home, study and cell; the study is read from its folder."""
+    """One cell in this process, by the names of home, study and cell; the study is read from its folder.
+
+    With `--with-parent` the process dies when its standard input ends, as it does when its parent is killed.
+    """
+    if "--with-parent" in arguments:
+        threading.Thread(target=_die_with_parent, daemon=True).start()
     home = Home(Path(arguments[0]))
     study = StudyFolder(home.path / "studies" / arguments[1]).study()
     (cell,) = (cell for cell in study.cells() if cell.key == arguments[2])

@@ -28,6 +28,8 @@ MEASURES: dict[str, Callable[[Matrix, Sequence[int]], float]] = {
     "maa": measures.mean_average,
 }
 
+FORMS = ("strict", "normalised")
+
 
 @dataclass(frozen=True)
 class CellTable:
@@ -60,7 +62,10 @@ class CellTable:
         return [stages.get(name, 0) for name in self.columns]
 
     def table(self, which: str = "blind") -> Matrix:
-        """R of shape (stages + 1, tasks), NaN where a stage is missing; `which` is 'blind' or 'aware'."""
+        """R of shape (stages + 1, tasks), NaN where a stage is missing.
+
+        `which` is 'blind' or 'aware', or 'strict' or 'normalised' for the task-blind answers read so.
+        """
         made = np.full((len(self.cell.order) + 1, len(self.columns)), np.nan)
         for stage in self.stages:
             made[stage.stage] = [getattr(stage, which).get(name, np.nan) for name in self.columns]
@@ -74,6 +79,20 @@ class CellTable:
             return dict.fromkeys(MEASURES, float("nan"))
         return {name: measure(table, self.learned) for name, measure in MEASURES.items()}
 
+    @cached_property
+    def forms(self) -> dict[str, float]:
+        """ACC and forgetting of the answers read strictly and normalised; NaN as `measures`, and where none was read.
+
+        What is forgotten strictly and not normalised is the form of answers alone.
+        """
+        told = {}
+        for form in FORMS:
+            table = self.table(form)
+            known = self.whole and np.isfinite(table[-1]).any()
+            for name in ("acc", "forgetting"):
+                told[f"{name}_{form}"] = MEASURES[name](table, self.learned) if known else float("nan")
+        return told
+
     @property
     def last(self) -> StageResult | None:
         """The last stage that is there, None where only the base was measured."""
@@ -86,10 +105,12 @@ class CellTable:
             "method": self.cell.label,
             "order": list(self.cell.order),
             "seed": self.cell.seed,
-            "R": [[_number(value) for value in row] for row in self.table().tolist()],
+            "R": _rows(self.table()),
             **{name: _number(self.measures[name]) for name in ("acc", "bwt", "fwt", "forgetting", "mft", "mfn", "maa")},
             "growth_total": self.last.growth_total if self.last else 0.0,
             "growth_active": self.last.growth_active if self.last else 0.0,
+            **{f"R_{form}": _rows(self.table(form)) for form in FORMS},
+            **{name: _number(value) for name, value in self.forms.items()},
         }
 
     def run(self) -> Run:
@@ -119,8 +140,8 @@ class MethodRow:
         return [cell for cell in self.cells if cell.whole]
 
     def mean(self, measure: str) -> float:
-        """The mean of a measure over the whole cells that have it."""
-        values = [cell.measures[measure] for cell in self.whole]
+        """The mean of a measure over the whole cells that have it: one of `measures` or of `forms`."""
+        values = [{**cell.measures, **cell.forms}[measure] for cell in self.whole]
         known = [value for value in values if np.isfinite(value)]
         return float(np.mean(known)) if known else float("nan")
 
@@ -245,6 +266,10 @@ def chosen(folders: Sequence[StudyFolder], runs: Sequence[str]) -> list[CellTabl
             known = ", ".join(sorted({table.study for table in tables}))
             raise UsageError(f"run '{run}' is unknown; known studies: {known or 'none'}; or STUDY/METHOD")
     return [table for table in tables if any(names[id(table)].startswith(f"{run}/") for run in runs)]
+
+
+def _rows(table: Matrix) -> list[list[float | None]]:
+    return [[_number(value) for value in row] for row in table.tolist()]
 
 
 def _number(value: float) -> float | None:

@@ -18,6 +18,7 @@ from lynx_cl.registry.snapshot import BASE_TASK
 if TYPE_CHECKING:
     from lynx_cl.banks.attach import Attachment
     from lynx_cl.base.load import Base
+    from lynx_cl.evaluation.forms import Forms
     from lynx_cl.router.router import Router, Several
 
 Scores = dict[str, float]
@@ -27,13 +28,16 @@ Scores = dict[str, float]
 class TaskUnderTest:
     """A task's test examples, how its answers are scored, and which of its scores is the one of matrix R.
 
-    `tokens` is the most that one of its answers may have."""
+    `tokens` is the most that one of its answers may have. `forms` reads an answer strictly and normalised, given its
+    example and whether the main score takes it for fully right.
+    """
 
     name: str
     examples: Sequence[Example]
     score: Callable[[Sequence[Example], Sequence[str]], Scores]
     metric: str
     tokens: int = 64
+    forms: Callable[[Example, str, bool], Forms] | None = None
 
 
 @dataclass(frozen=True)

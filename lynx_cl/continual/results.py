@@ -7,6 +7,8 @@ studies/NAME/base.json                row 0 of R: the base alone
 studies/NAME/cells/LABEL/CELL/stage-2.json           what a stage did; once it is there, the stage is never run again
 studies/NAME/cells/LABEL/CELL/state-2.safetensors    what the method had learned then; only the last one is kept
 studies/NAME/cells/LABEL/CELL/failed.json            why the cell stopped
+studies/NAME/cells/LABEL/CELL/log                    what it said, where it ran in a process of its own
+studies/NAME/cells/LABEL/CELL/lock                   held by the one process that writes here
 ```
 """
 
@@ -32,10 +34,11 @@ if TYPE_CHECKING:
 class StageResult(Settings):
     """What was measured after a stage; stage 0 is the base alone.
 
-    `blind` and `aware` are R's row, task-blind and with the task given. `metrics` holds every score of each task and
-    `examples` the score of each of its test examples, both task-blind; `routed` counts requests by where the method's
-    router sent them. `growth_total` and `growth_active` are fractions of the base, `size` is of the method's state in
-    bytes, `memory` the greatest of the process so far in bytes, `answer` milliseconds. `curve` is the score of
+    `blind` and `aware` are R's row, task-blind and with the task given; `strict` and `normalised` are the task-blind
+    row with answers read strictly and normalised (`lynx_cl.evaluation.forms`). `metrics` holds every score of each task
+    and `examples` the score of each of its test examples, both task-blind; `routed` counts requests by where the
+    method's router sent them. `growth_total` and `growth_active` are fractions of the base, `size` is of the method's
+    state in bytes, `memory` the greatest of the process so far in bytes, `answer` milliseconds. `curve` is the score of
     validation answers by optimiser step.
     """
 
@@ -43,6 +46,8 @@ class StageResult(Settings):
     task: str | None
     blind: dict[str, float]
     aware: dict[str, float]
+    strict: dict[str, float] = {}
+    normalised: dict[str, float] = {}
     metrics: dict[str, dict[str, float]]
     examples: dict[str, list[float]]
     routed: dict[str, dict[str, int]] = {}
@@ -65,6 +70,10 @@ class CellFolder:
         """The stages that are done, in their order. Raises LynxError for a damaged file."""
         files = sorted(self.path.glob("stage-*.json"), key=lambda file: int(file.stem.removeprefix("stage-")))
         return [_read(file) for file in files]
+
+    def holds(self, stage: int) -> bool:
+        """Whether a stage is done, and the cell has not failed since."""
+        return (self.path / f"stage-{stage}.json").exists() and self.failure is None
 
     def commit(self, result: StageResult, state: bytes) -> None:
         """Keeps a stage: first what the method has learned, then the result, and the stage before loses its state."""

@@ -1,4 +1,4 @@
-"""Running a study: its cells one after another, or in processes of their own; what is done is never done again."""
+"""Running a study: its cells one after another, in processes of their own, or on a Ray cluster; what is done stays."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Protocol
 
 from filelock import FileLock, Timeout
 
@@ -30,22 +32,48 @@ class Ran:
     failed: tuple[Cell, ...]
 
 
+class Job(Protocol):
+    """A cell that runs somewhere else."""
+
+    def ended(self) -> str | None:
+        """None while it runs, empty once its cell is whole, else why it is not."""
+        ...
+
+    def stop(self) -> None:
+        """Asks it to stop, as Ctrl-C does."""
+        ...
+
+    def finish(self, seconds: float) -> None:
+        """Waits for it to stop, and ends it by force where it does not."""
+        ...
+
+
 def run_study(home: Home, study: Study, say: Say, on_stage: Callable[[StudyFolder], None] = lambda folder: None) -> Ran:
     """Runs every cell of a study that is not whole yet; `on_stage` is called whenever there are new results.
 
     A cell that failed before is tried again from its last stage. Raises UsageError where the folder holds another study
-    of that name, LynxError where another process runs it, Interrupted where the user stopped it.
+    of that name, LynxError where another process runs it or a Ray cluster cannot be used, Interrupted where the user
+    stopped it.
     """
     home.ensure_writable()
     folder = study_folder(home, study.name)
     folder.path.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder.path / "lock", timeout=0):
+        with FileLock(folder.path / "lock", timeout=0), ExitStack() as stack:
             folder.open(study, made_of(study, home))
+            start: Callable[[Cell], Job] | None = None
+            if study.executor == "processes":
+                start = _Processes(home, study).start
+            elif study.executor == "ray":
+                from lynx_cl.continual.ray_cells import ray_cells
+
+                start = stack.enter_context(ray_cells(home, study)).start
             measure_alone(home, study, say)
             on_stage(folder)
-            run = in_processes if study.executor == "processes" else in_turn
-            whole = run(home, study, say, lambda: on_stage(folder))
+            if start is None:
+                whole = in_turn(home, study, say, lambda: on_stage(folder))
+            else:
+                whole = elsewhere(home, study, say, lambda: on_stage(folder), start)
     except Timeout:
         raise LynxError(f"study '{study.name}' is being run by another process; wait for it, or stop it") from None
     except (KeyboardInterrupt, Interrupted):
@@ -58,32 +86,37 @@ def in_turn(home: Home, study: Study, say: Say, on_stage: Callable[[], None]) ->
     return [cell for cell in study.cells() if run_cell(home, study, cell, say, on_stage)]
 
 
-def in_processes(home: Home, study: Study, say: Say, on_stage: Callable[[], None]) -> list[Cell]:
-    """The cells that are whole, after running what is left of each in a process of its own, some at a time.
+def elsewhere(
+    home: Home, study: Study, say: Say, on_stage: Callable[[], None], start: Callable[[Cell], Job]
+) -> list[Cell]:
+    """The cells that are whole, after running what is left of each as a job of its own, `workers` at a time.
 
-    What a process says goes to the file `log` in its cell's folder. A process that dies fails its cell alone.
+    What a job says goes to the file `log` in its cell's folder. A job that dies fails its cell alone.
     """
-    waiting, whole = study.cells()[::-1], list[Cell]()
-    running: dict[Cell, subprocess.Popen[bytes]] = {}
+    folder = study_folder(home, study.name)
+    whole = [cell for cell in study.cells() if folder.cell(cell).holds(len(cell.order))]
+    waiting = [cell for cell in study.cells() if cell not in whole][::-1]
+    running: dict[Cell, Job] = {}
     seen = 0
     try:
         while waiting or running:
             while waiting and len(running) < study.workers:
                 cell = waiting.pop()
+                folder.cell(cell).start()
+                running[cell] = start(cell)
                 say(f"{cell.key}: started")
-                running[cell] = _start(home, study, cell)
-            for cell, process in list(running.items()):
-                code = process.poll()
-                if code is None:
+            for cell, job in list(running.items()):
+                reason = job.ended()
+                if reason is None:
                     continue
                 del running[cell]
-                own = study_folder(home, study.name).cell(cell)
-                if code == 0:
+                own = folder.cell(cell)
+                if not reason:
                     whole.append(cell)
                 elif own.failure is None:
-                    own.fail(f"its process ended with {_ending(code)}; see {own.path / 'log'}")
-                say(f"{cell.key}: " + ("done" if code == 0 else f"failed: {own.failure}"))
-            stages = len(list(study_folder(home, study.name).path.glob("cells/*/*/stage-*.json")))
+                    own.fail(f"{reason}; see {own.path / 'log'}")
+                say(f"{cell.key}: " + (f"failed: {own.failure}" if reason else "done"))
+            stages = len(list(folder.path.glob("cells/*/*/stage-*.json")))
             if stages != seen:
                 seen = stages
                 say(f"{stages} stages are done")
@@ -94,28 +127,55 @@ def in_processes(home: Home, study: Study, say: Say, on_stage: Callable[[], None
     return [cell for cell in study.cells() if cell in whole]
 
 
-def _start(home: Home, study: Study, cell: Cell) -> subprocess.Popen[bytes]:
-    folder = study_folder(home, study.name).cell(cell)
-    folder.start()
-    threads = str(max(1, (os.cpu_count() or 1) // study.workers))
-    command = [sys.executable, "-m", "lynx_cl.continual.cell", str(home.path), study.name, cell.key]
-    with (folder.path / "log").open("ab") as log:
-        return subprocess.Popen(
-            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={"OMP_NUM_THREADS": threads, **os.environ}
-        )
-
-
-def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    for process in processes:
-        process.send_signal(signal.SIGTERM)
+def _stop(jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        job.stop()
     deadline = time.monotonic() + PATIENCE
-    for process in processes:
+    for job in jobs:
+        job.finish(max(0.0, deadline - time.monotonic()))
+
+
+class _Processes:
+    """Cells as processes of this machine, which share its cores."""
+
+    def __init__(self, home: Home, study: Study) -> None:
+        self.home, self.study = home, study
+
+    def start(self, cell: Cell) -> _Process:
+        folder = study_folder(self.home, self.study.name).cell(cell)
+        threads = str(max(1, (os.cpu_count() or 1) // self.study.workers))
+        command = [sys.executable, "-m", "lynx_cl.continual.cell", str(self.home.path), self.study.name, cell.key]
+        with (folder.path / "log").open("ab") as log:
+            return _Process(
+                subprocess.Popen(
+                    [*command, "--with-parent"],
+                    stdout=log,
+                    stderr=log,
+                    stdin=subprocess.PIPE,  # ends with this process, and the child with it
+                    env={"OMP_NUM_THREADS": threads, **os.environ},
+                )
+            )
+
+
+class _Process:
+    """A cell in a process of its own."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+
+    def ended(self) -> str | None:
+        code = self.process.poll()
+        if code is None:
+            return None
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return f"its process ended with {how}" if code else ""
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+
+    def finish(self, seconds: float) -> None:
         try:
-            process.wait(max(0.0, deadline - time.monotonic()))
+            self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _ending(code: int) -> str:
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            self.process.kill()
+            self.process.wait()

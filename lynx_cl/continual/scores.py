@@ -10,8 +10,10 @@ from lynx_cl.continual.measure import Scores, TaskUnderTest
 from lynx_cl.data.example import Example
 from lynx_cl.data.grammar import BoxGrammar
 from lynx_cl.data.scenes.categories import COCO
+from lynx_cl.data.scenes.scene import SIZES
 from lynx_cl.data.sources import DataSource, Groups
 from lynx_cl.data.understanding import understanding
+from lynx_cl.evaluation.forms import Forms, box_forms, plain_words, word_forms
 from lynx_cl.evaluation.text import exact_match, mean_by_kind, object_f1, prefix_match
 from lynx_cl.registry.snapshot import BASE_TASK
 from lynx_cl.tasks import KINDS, TaskCard
@@ -28,9 +30,13 @@ def task_test(card: TaskCard, source: DataSource, grammar: BoxGrammar, count: in
     def score(examples: Sequence[Example], answers: Sequence[str]) -> Scores:
         return scoring.score(examples, answers, grammar)
 
+    def forms(example: Example, text: str, right: bool) -> Forms:
+        truth = example.steps[-1].answer
+        return box_forms(text, truth, grammar) if kind.boxes else word_forms(text, truth, right)
+
     groups = source.groups("test")
     chosen = [example for turn in _turns(groups, count) for example in turn]
-    return TaskUnderTest(card.name, chosen[:count], score, card.metric, kind.tokens)
+    return TaskUnderTest(card.name, chosen[:count], score, card.metric, kind.tokens, forms)
 
 
 def _turns(groups: Groups, count: int) -> Iterator[list[Example]]:
@@ -46,7 +52,13 @@ def _turns(groups: Groups, count: int) -> Iterator[list[Example]]:
 
 def understanding_test(count: int, seed: int = 0) -> TaskUnderTest:
     """The base's own questions on held-out scenes; `score` is the mean over kinds of question."""
-    return TaskUnderTest(BASE_TASK, understanding("test", count, seed), understanding_scores, UNDERSTANDING_METRIC)
+    return TaskUnderTest(
+        BASE_TASK,
+        understanding("test", count, seed),
+        understanding_scores,
+        UNDERSTANDING_METRIC,
+        forms=understanding_forms,
+    )
 
 
 def understanding_scores(examples: Sequence[Example], answers: Sequence[str]) -> Scores:
@@ -66,3 +78,22 @@ def understanding_scores(examples: Sequence[Example], answers: Sequence[str]) ->
             values.append(float(exact_match(text, truth)))
     scores = mean_by_kind([example.kind for example in examples], values)
     return {UNDERSTANDING_METRIC: sum(scores.values()) / len(scores), **scores}
+
+
+def understanding_forms(example: Example, text: str, right: bool) -> Forms:
+    """The two readings of an answer to one of the base's own questions.
+
+    Strictly, a caption counts where it says 'a SIZE NAME', and a yes or no where it stands as such before the comma.
+    """
+    truth = example.steps[-1].answer
+    if example.kind == "caption":
+        names = {category.name for category in COCO}
+        parts = [part.removeprefix("a ").partition(" ") for part in text.split(", ")]
+        kept = [f"a {size} {name}" for size, _, name in parts if size in SIZES and name in names]
+        return Forms(", ".join(kept), text)
+    if example.kind == "presence":
+        first = truth.partition(",")[0]
+        wrong = right and text.partition(",")[0].strip() != first
+        words = plain_words(text).split()
+        return Forms("" if wrong else text, first if words[:1] == plain_words(first).split() else text)
+    return word_forms(text, truth, right)

@@ -36,13 +36,25 @@ class StudyTask(Settings):
     metric: str | None = None
 
 
+class RaySettings(Settings):
+    """Where executor=ray finds its cluster, and the `cpus` and `gpus` that a cell asks it for.
+
+    `address` is `auto` or the HOST:PORT of its head; without one it is that of RAY_ADDRESS, else a cluster is started
+    on this machine. A cell that asks for no GPU sees none.
+    """
+
+    address: str = ""
+    cpus: int = Field(1, ge=1)
+    gpus: float = Field(0.0, ge=0)
+
+
 class Study(Settings):
     """A study as its YAML says it.
 
     `orders` are the sequences in which the tasks are learned, by default one, as they are named. `methods` holds the
     settings of each method under a label: the method's name, or any other with `method` among its settings. `data_seed`
     draws the questions, `seeds` everything else. `executor` is `turn`, one cell after another in this process, or
-    `processes`, `workers` at a time.
+    `processes` or `ray`, `workers` at a time.
     """
 
     name: str = Field(pattern=NAME)
@@ -55,8 +67,9 @@ class Study(Settings):
     data_seed: int = Field(0, ge=0)
     budget: Budget = Budget()
     evaluation: EvaluationSettings = EvaluationSettings()
-    executor: Literal["turn", "processes"] = "turn"
+    executor: Literal["turn", "processes", "ray"] = "turn"
     workers: int = Field(2, ge=1)
+    ray: RaySettings = RaySettings()
 
     @field_validator("tasks", "methods", mode="before")
     @classmethod

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from lynx_cl.continual.comparison import MethodRow
+from lynx_cl.continual.comparison import FORMS, MethodRow
 from lynx_cl.continual.study import Study
 
 _STYLE = """
@@ -33,7 +33,8 @@ def report_page(
         f"{len(study.tasks)} tasks, {len(study.sequences())} orders, {len(study.methods)} methods, "
         f"{len(study.seeds)} seeds; {study.budget.steps} optimiser steps and at most {study.budget.pictures} pictures "
         "a task for every method. Scores are task-blind, fractions; intervals are 95 % by the bootstrap over test "
-        "examples and cells.</p>",
+        "examples and cells. Read strictly, an answer counts only as its task writes it; normalised, how it is written "
+        "does not matter: what is forgotten strictly alone is the form of answers.</p>",
         _table(header, cells),
         *(_picture(path) for path in figures),
         "<h2>Cell by cell</h2>",
@@ -45,9 +46,12 @@ def report_page(
                 parts.append(f'<p class="bad">failed: {html.escape(cell.failure)}</p>')
             names = ["base alone", *cell.cell.order]
             values = [[_score(value) for value in line] for line in cell.table().tolist()]
-            parts.append(
-                _table(["after", *cell.columns], [[name, *line] for name, line in zip(names, values, strict=True)])
-            )
+            parts.append(_matrix(names, cell.columns, values))
+            forms = [cell.table(form).tolist() for form in FORMS]
+            pairs = [list(zip(*lines, strict=True)) for lines in zip(*forms, strict=True)]
+            both = [[" / ".join(map(_score, pair)) for pair in line] for line in pairs]
+            parts.append("<p>The same answers read strictly / normalised:</p>")
+            parts.append(_matrix(names, cell.columns, both))
     settings = json.dumps(study.model_dump(mode="json"), indent=1)
     parts.append(f"<h2>Settings</h2><pre>{html.escape(settings)}</pre>")
     title = html.escape(study.name)
@@ -55,6 +59,10 @@ def report_page(
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f"<style>{_STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
     )
+
+
+def _matrix(down: Sequence[str], across: Sequence[str], values: Sequence[Sequence[str]]) -> str:
+    return _table(["after", *across], [[name, *line] for name, line in zip(down, values, strict=True)])
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

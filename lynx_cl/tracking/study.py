@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from lynx_cl import __version__
-from lynx_cl.continual.comparison import CellTable, cell_tables
+from lynx_cl.continual.comparison import FORMS, CellTable, cell_tables
 from lynx_cl.continual.measures import forgetting_by_task, mean_forgetting
 from lynx_cl.continual.results import StudyFolder
 from lynx_cl.continual.study import Study
@@ -142,10 +142,13 @@ class StudyTracker:
         ]
         for start in range(0, len(points), BATCH):
             self._client.log_batch(run, metrics=points[start : start + BATCH])
-        rows = [[number, *row] for number, row in enumerate(table.table().tolist())]
-        data = [[value if value == value else None for value in row] for row in rows]
-        self._client.log_text(run, json.dumps({"columns": ["stage", *table.columns], "data": data}), TABLE)
-        self._client.set_tag(run, "mlflow.loggedArtifacts", json.dumps([{"path": TABLE, "type": "table"}]))
+        matrices = {TABLE: table.table(), **{f"R_{form}.json": table.table(form) for form in FORMS}}
+        for path, matrix in matrices.items():
+            rows = [[number, *row] for number, row in enumerate(matrix.tolist())]
+            data = [[value if value == value else None for value in row] for row in rows]
+            self._client.log_text(run, json.dumps({"columns": ["stage", *table.columns], "data": data}), path)
+        logged = [{"path": path, "type": "table"} for path in matrices]
+        self._client.set_tag(run, "mlflow.loggedArtifacts", json.dumps(logged))
         if table.failure is not None:
             self._client.set_tag(run, "error", table.failure[:LONGEST])
             self._client.set_terminated(run, "FAILED")
@@ -167,6 +170,8 @@ def stage_metrics(table: CellTable) -> list[tuple[int, dict[str, float]]]:
     for stage in table.stages:
         told = {f"score/{task}": score for task, score in stage.blind.items()}
         told |= {f"score_task_given/{task}": score for task, score in stage.aware.items()}
+        for form in FORMS:
+            told |= {f"score_{form}/{task}": score for task, score in getattr(stage, form).items()}
         told |= {f"metric/{task}/{name}": v for task, own in stage.metrics.items() for name, v in own.items()}
         if stage.stage:
             until = matrix[: stage.stage + 1]
@@ -175,6 +180,11 @@ def stage_metrics(table: CellTable) -> list[tuple[int, dict[str, float]]]:
             told |= {f"forgetting/{task}": lost for task, own, lost in by_task if own < stage.stage}
             told |= {
                 "forgetting/mean": mean_forgetting(until, known.tolist()),
+                **{
+                    f"forgetting_{form}/mean": mean_forgetting(table.table(form)[: stage.stage + 1], known.tolist())
+                    for form in FORMS
+                    if getattr(stage, form)
+                },
                 "growth/total": stage.growth_total,
                 "growth/active": stage.growth_active,
                 "size/bytes": stage.size,

@@ -47,8 +47,8 @@ class StepModule(pl.LightningModule):
         """The parameters that are trained."""
         raise NotImplementedError
 
-    def acting(self) -> AbstractContextManager[None]:
-        """Within it, a forward of the model is that of what is trained."""
+    def acting(self, batch: Any) -> AbstractContextManager[None]:
+        """Within it, a forward of the model on a batch is that of what is trained."""
         return nullcontext()
 
     def added_loss(self, batch: Any, logits: Tensor) -> Tensor | None:
@@ -65,7 +65,7 @@ class StepModule(pl.LightningModule):
         answers = answer_positions(batch.labels)
         if not bool(answers.any()):
             raise LynxError("training: a batch has no answer token; every example needs an answer")
-        with self.acting(), _only(model, answers):
+        with self.acting(batch), _only(model, answers):
             return model(**self._inputs(batch), use_cache=False).logits
 
     def losses_of(self, batch: Any, logits: Tensor) -> tuple[Tensor, dict[str, float]]:
@@ -152,7 +152,7 @@ class BankModule(StepModule):
         return self.bank.parameters()
 
     @contextmanager
-    def acting(self) -> Iterator[None]:
+    def acting(self, batch: Any) -> Iterator[None]:
         thrifty = recomputed(self._base[0], self._attachment) if self.config.gradient_checkpointing else nullcontext()
         with self._attachment.bank(NAME), thrifty:
             yield
@@ -171,6 +171,9 @@ class PartModule(StepModule):
 
     def trained(self) -> Iterable[nn.Parameter]:
         return self._part.parameters()
+
+    def acting(self, batch: Any) -> AbstractContextManager[None]:
+        return self._part.acting(batch)
 
     def added_loss(self, batch: Any, logits: Tensor) -> Tensor | None:
         return None if self._added is None else self._added(self, batch, logits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -57,6 +58,10 @@ class ModelPart:
                 if tensors[name].shape != parameter.shape:
                     raise LynxError(f"training: {name} is {tuple(tensors[name].shape)}, not {tuple(parameter.shape)}")
                 parameter.copy_(tensors[name])
+
+    def acting(self, batch: Any) -> AbstractContextManager[None]:
+        """Within it, a forward of the model is one of training on a batch: for parts that must know."""
+        return nullcontext()
 
     def frozen_digest(self) -> str:
         """The digest of everything in the model that is no part of it; a tied tensor is one tensor."""

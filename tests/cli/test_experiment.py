@@ -32,6 +32,7 @@ def test_a_failed_cell_is_exit_1_and_in_the_table(home: Path, capsys: pytest.Cap
     assert main(["experiment", "run", "short", "--home", str(home)]) == 1
     out, error = capsys.readouterr()
     lines = {line.split("\t")[1]: line.split("\t") for line in out.splitlines()}
+    assert {"ACC strict", "forgetting normalised"} <= set(lines["method"])
     assert lines["broken"][2] == "0 of 1, 1 failed" and lines["lynx"][2] == "1 of 1"
     assert error.strip().splitlines()[-1] == ("lynx-cl: study 'short': 1 of 3 cells failed: broken/order-1-seed-0")
     assert "short/broken/order-1-seed-0: failed: bank lora: rank = 0" in error
@@ -41,7 +42,9 @@ def test_compare_as_json_is_the_agreed_list(home: Path, capsys: pytest.CaptureFi
     assert main(["experiment", "compare", "--json", "--home", str(home)]) == 0
     told = json.loads(capsys.readouterr().out)
     keys = ["study", "method", "order", "seed", "R", "acc", "bwt", "fwt", "forgetting", "mft", "mfn", "maa"]
-    assert all(list(one) == [*keys, "growth_total", "growth_active"] for one in told)
+    assert all(list(one)[:14] == [*keys, "growth_total", "growth_active"] for one in told)
+    assert all(len(one[f"R_{form}"]) == 3 for one in told for form in ("strict", "normalised"))
+    assert told[1]["acc_normalised"] >= told[1]["acc_strict"] and told[2]["acc_strict"] is None
     assert [one["method"] for one in told] == ["zero-shot", "lynx", "broken"]
     assert told[0]["order"] == ["counting", "grounding"] and len(told[0]["R"]) == 3
     assert main(["experiment", "compare", "short/lynx", "--json", "--home", str(home)]) == 0
@@ -62,6 +65,7 @@ def test_the_report_is_one_page_without_addresses(home: Path, tmp_path: Path) ->
     assert main(["experiment", "report", "short", "--out", str(page), "--home", str(home)]) == 0
     text = page.read_text()
     assert "A &lt;short&gt; study" in text and text.count("data:image/png;base64,") == 4
+    assert "The same answers read strictly / normalised" in text and re.search(r"<td>\d\.\d{3} / \d\.\d{3}</td>", text)
     assert "http" not in re.sub(r"base64,[^\"]*", "", text) and "failed: bank lora" in text
 
 

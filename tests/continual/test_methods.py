@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from lynx_cl.base.chat import chat_text, model_inputs
 from lynx_cl.base.fingerprint import digest
 from lynx_cl.base.load import Base, load_base
 from lynx_cl.continual.buffer import Buffer
@@ -19,6 +20,7 @@ from lynx_cl.continual.study import Study, lessons, read_study
 from lynx_cl.errors import UsageError
 from lynx_cl.home import Home
 from lynx_cl.training.module import PartModule
+from lynx_cl.training.step_loss import answer_positions
 from tests.continual.study_tiny import write_base, write_study
 
 FULL = ("sequential", "ewc", "replay", "lwf", "derpp")
@@ -60,6 +62,7 @@ def weights(base: Base) -> str:
 
 def test_the_methods_are_the_files() -> None:
     assert set(method_names()) >= {"lynx", "zero-shot", "lora", "o-lora", "osf", "joint", "separate", "moelora", *FULL}
+    assert set(method_names()) >= {"prompt-pool", "pin"}
     for name in method_names():
         kind = method_named(name)
         assert kind.name == name
@@ -212,7 +215,72 @@ def test_osf_keeps_the_greatest_directions(make: Callable[..., Method]) -> None:
         assert kept.abs().max() < 1e-4 * max(1.0, float(change.abs().max()))
 
 
+def frozen_but(method: Method, own: str) -> str:
+    """The digest of all that a method leaves alone."""
+    return digest((name, t) for name, t in method.course.base.model.state_dict().items() if not name.startswith(own))
+
+
+def test_a_prompt_pool_is_seen_alike_in_training_and_in_answering(make: Callable[..., Method]) -> None:
+    """What predicts the first answer token of each question of a packed row is what generation would begin from."""
+    method: Any = make("prompt-pool", prompts=6, chosen=2, length=3)
+    course, module = method.course, None
+    groups = course.lessons[0].train
+    batch = course.validation(groups)[0]
+    module = PartModule(course.base.model, method.part, course.training(1e-3))
+    with torch.no_grad():
+        packed = module.logits(batch)
+    picks = method.pool.chosen.clone()
+    examples = [example for index in (0, 1) for example in groups[index]]
+    assert len(picks) == len(examples) > len(batch.input_ids)  # several questions share a row
+    firsts = [i for i in range(len(packed)) if i == 0 or _starts(batch)[i]]
+    alone = []
+    for example in examples:
+        text = chat_text(course.base.processor, example.prompt, True)
+        inputs = model_inputs(course.base, [text], [example.open()])
+        with torch.no_grad():
+            alone.append((course.base.model(**inputs).logits[0, -1], method.pool.chosen[0]))
+    ours = sorted(packed[firsts].tolist())
+    for got, expected in zip(ours, sorted(logits.tolist() for logits, _ in alone), strict=True):
+        assert got == pytest.approx(expected, abs=1e-3)
+    assert sorted(map(sorted, picks.tolist())) == sorted(sorted(chosen.tolist()) for _, chosen in alone)
+
+
+def _starts(batch: Any) -> list[bool]:
+    """For each answer token of a batch, rows one after another, whether it is the first of its question's answer."""
+    answers = answer_positions(batch.labels)
+    before = torch.nn.functional.pad(answers[:, :-1], (1, 0))
+    return (~before)[answers].tolist()
+
+
+def test_a_prompt_pool_trains_what_it_chooses(make: Callable[..., Method]) -> None:
+    method: Any = make("prompt-pool", prompts=12, chosen=2, length=2)
+    before, words = frozen_but(method, "prompt_pool."), answers(method)
+    start = method.pool.prompts.detach().view(12, -1).clone()
+    method.learn(1)
+    moved = (method.pool.prompts.view(12, -1) != start).any(1)
+    assert 2 <= int(moved.sum()) < 12 and frozen_but(method, "prompt_pool.") == before
+    first, used = method.pool.prompts.detach().view(12, -1).clone(), method.pool.used.clone()
+    assert used.sum() > 0 and answers(method).keys() == words.keys()
+    method.learn(2)
+    again = (method.pool.prompts.view(12, -1) != first).any(1)
+    assert not bool(again[used > 0].all()) and method.added().total == sum(p.numel() for p in method.part.parameters())
+    assert method.added().active == 2 * (2 + 1) * 32 and bool((method.pool.used >= used).all())
+
+
+def test_pin_starts_at_the_base_and_adds_one_insert(make: Callable[..., Method]) -> None:
+    method, plain = make("pin", hidden=8), make("zero-shot")
+    before = frozen_but(method, "positional_insert.")
+    assert answers(method) == answers(plain)
+    method.learn(1)
+    assert frozen_but(method, "positional_insert.") == before and answers(method) != answers(plain)
+    insert = method.course.base.model.positional_insert(36).detach()
+    assert insert.shape == (36, 16) and len(insert.unique(dim=0)) == 36  # every place has its own
+    assert method.added().total == sum(t.numel() for t in method.state().values()) == 16 * 8 * 2 + 8 + 16
+
+
 def test_settings_are_checked() -> None:
+    with pytest.raises(UsageError, match="chosen = 9 exceeds prompts = 4"):
+        read_method("prompt-pool", {"prompts": 4, "chosen": 9}, "here")
     with pytest.raises(UsageError, match="method 'ewcc' is unknown; known: derpp, ewc"):
         read_method("ewcc", {}, "here")
     with pytest.raises(UsageError, match="here: key 'strenght' is unknown; known: .*strength"):

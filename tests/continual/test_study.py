@@ -80,7 +80,7 @@ def test_the_order_of_the_tasks_is_the_default(home: Home) -> None:
         ({"seeds": []}, r"seeds = \[\]: "),
         ({"name": "My study"}, "name = 'My study': string should match"),
         ({"name": "gone"}, "key 'name' is missing"),
-        ({"executor": "cloud"}, "executor = 'cloud': input should be 'turn' or 'processes'"),
+        ({"executor": "cloud"}, "executor = 'cloud': input should be 'turn', 'processes' or 'ray'"),
     ],
 )
 def test_what_is_wrong_is_one_line(home: Home, changes: dict[str, Any], message: str) -> None:

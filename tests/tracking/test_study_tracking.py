@@ -39,6 +39,8 @@ def result(number: int) -> StageResult:
         task=ORDER[number - 1] if number else None,
         blind=scores,
         aware=scores,
+        strict={name: value / 2 for name, value in scores.items()},
+        normalised=scores,
         metrics={name: {"score": value} for name, value in scores.items()},
         examples={name: [value] for name, value in scores.items()},
         routed={name: {name: 3, "base": 1} for name in ORDER} if number else {},
@@ -113,14 +115,20 @@ def check(uri: str) -> None:
     assert sorted((m.step, m.value) for m in history) == [(0, 0.25), (1, 1.0), (2, 0.5)]
     lost = client.get_metric_history(lora.info.run_id, "forgetting/mean")
     assert {(m.step, m.value) for m in lost} == {(1, 0.0), (2, 0.5)}
+    strict = client.get_metric_history(lora.info.run_id, "score_strict/counting")
+    assert sorted((m.step, m.value) for m in strict) == [(0, 0.125), (1, 0.5), (2, 0.25)]
+    assert lora.data.metrics["forgetting_strict/mean"] == 0.25
+    assert lora.data.metrics["forgetting_normalised/mean"] == 0.5
     assert lora.data.metrics["growth/total"] == 0.2 and lora.data.metrics["routing/accuracy"] == 0.75
     assert lora.data.params["method.rank"] == "2" and lora.data.params["order"] == "counting, grounding"
     assert len(parent.data.params["data of counting"]) == 64 and parent.data.params["budget.pictures"] == "8"
     mlflow.set_tracking_uri(uri)  # MLflow reads tables from the store that is set for the whole process
     try:
         table = client.load_table(lora.info.experiment_id, "R.json", [lora.info.run_id])
+        halved = client.load_table(lora.info.experiment_id, "R_strict.json", [lora.info.run_id])
     finally:
         mlflow.set_tracking_uri("")
+    assert halved[ORDER].to_numpy().tolist() == [[value / 2 for value in row] for row in R]
     assert table[["stage", *ORDER]].to_numpy().tolist() == [[i, *row] for i, row in enumerate(R)]
 
 

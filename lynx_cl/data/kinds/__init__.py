@@ -66,6 +66,7 @@ class TaskKind:
     - `keys`: keys of a card that it reads and not every kind does.
     - `places`: the names in braces that each of its phrasings holds once.
     - `signs`: drawn scenes carry a sign.
+    - `boxes`: its answers are boxes, with labels or without; else they are words.
     - `tokens`: most tokens of an answer.
     - `source`: opens the examples in place of `queries`, for kinds that need more than one picture at a time.
     - `own_words`: the data says the questions itself; a card needs no phrasings, and annotated pictures are of no use.
@@ -78,6 +79,7 @@ class TaskKind:
     keys: tuple[str, ...] = ()
     places: tuple[str, ...] = ("x",)
     signs: bool = False
+    boxes: bool = False
     tokens: int = 64
     source: Callable[[PictureSet, Wanted], DataSource] | None = None
     own_words: bool = False

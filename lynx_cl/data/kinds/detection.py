@@ -35,4 +35,6 @@ def queries(picture: Picture, asking: Asking) -> list[Query]:
     ]
 
 
-KIND = register(TaskKind("detection", metrics=("f1", "map50"), queries=queries, keys=("grammar", "absent"), tokens=192))
+KIND = register(
+    TaskKind("detection", metrics=("f1", "map50"), queries=queries, keys=("grammar", "absent"), boxes=True, tokens=192)
+)

@@ -34,6 +34,7 @@ KIND = register(
         queries=queries,
         keys=("grammar",),
         places=(),
+        boxes=True,
         tokens=192,
     )
 )

@@ -22,6 +22,7 @@ KIND = register(
         "grounding",
         metrics=("acc_iou50", "mean_iou"),
         keys=("grammar", "only_single", "chains", "expressions", "views"),
+        boxes=True,
         source=_source,
         phrases=True,
     )
