@@ -44,7 +44,7 @@ def other_form(text: str, boxes: bool) -> str:
     return " / ".join(f"{label.upper()}[{four}]" for (label, _, _), four in zip(items, numbers, strict=True))
 
 
-@pytest.mark.parametrize("name", list(kinds()))
+@pytest.mark.parametrize("name", [name for name, kind in kinds().items() if not kind.own_words])
 def test_drift_of_form_is_told_from_lost_knowledge(name):
     card = load_card(name)
     test = task_test(card, open_source("scenes", card, limit=80), card.box_grammar(), 40)
