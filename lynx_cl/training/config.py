@@ -19,6 +19,7 @@ class TrainConfig(Settings):
     `steps` is the length of the cosine; validation, checkpoint and the test for a plateau come every `val_every` steps.
     Training stops early after `patience` validations without a gain of `min_delta`, or after `max_minutes`. `precision`
     auto takes bf16 autocast where the machine computes in it natively. `cache_mb` bounds the picture features kept.
+    `loss` is the step loss, or the plain mean over answer tokens.
     """
 
     steps: int = Field(1000, ge=1)
@@ -35,6 +36,7 @@ class TrainConfig(Settings):
     log_every: int = Field(20, ge=1)
     cache_mb: int = Field(1024, ge=0)
     seed: int = Field(0, ge=0)
+    loss: Literal["step", "plain"] = "step"
 
 
 def learning_rate(config: TrainConfig, step: int, seconds: float = 0.0) -> float:
