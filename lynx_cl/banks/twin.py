@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Self
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -31,10 +31,14 @@ ALPHA_START = 0.5
 
 
 class TwinConfig(Settings):
-    """`experts` and `top_k` hold at dense taps; a sparse tap keeps the numbers of the mixture it copies."""
+    """`experts` and `top_k` hold at dense taps; a sparse tap keeps the numbers of the mixture it copies.
+
+    `alpha` is learned, or fixed at where it starts.
+    """
 
     experts: int = Field(4, ge=1, le=64)
     top_k: int = Field(2, ge=1, le=64)
+    alpha: Literal["learned", "fixed"] = "learned"
 
     @model_validator(mode="after")
     def _top_k_within_experts(self) -> Self:
@@ -53,7 +57,7 @@ class DenseTwin(Part):
     def __init__(self, layout: FeedForward, module: nn.Module, config: TwinConfig, generator: torch.Generator) -> None:
         super().__init__()
         self.layout, self.top_k = layout, config.top_k
-        self.alpha = nn.Parameter(torch.tensor(ALPHA_START))
+        self.alpha = _start_alpha(self, config)
         hidden = getattr(module, layout.entries[0]).in_features
         scale = 1 / math.sqrt(hidden)  # gate logits of unit size, so that tokens spread over the equal experts
         self.gate = nn.Parameter(torch.randn(config.experts, hidden, generator=generator) * scale)
@@ -109,9 +113,9 @@ class _Order:
 class SparseTwin(Part):
     """The deviations of a whole sparse mixture: its experts, its gate and whatever else it owns."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, config: TwinConfig) -> None:
         super().__init__()
-        self.alpha = nn.Parameter(torch.tensor(ALPHA_START))
+        self.alpha = _start_alpha(self, config)
         self.deviations = nn.ParameterDict(
             {name.replace(".", "/"): nn.Parameter(torch.zeros(p.shape)) for name, p in module.named_parameters()}
         )
@@ -150,10 +154,19 @@ class TwinBank(Bank):
         for tap in taps:
             module = model.get_submodule(tap.name)
             if tap.sparse:
-                parts[tap.name] = SparseTwin(module)
+                parts[tap.name] = SparseTwin(module, config)
             else:
                 parts[tap.name] = DenseTwin(read_feed_forward(module, tap.name), module, config, generator)
         return cls(taps, config, parts)
+
+
+def _start_alpha(part: Part, config: TwinConfig) -> Tensor:
+    """A parameter where alpha is learned, else a buffer that is no part of the bank's state."""
+    start = torch.tensor(ALPHA_START)
+    if config.alpha == "learned":
+        return nn.Parameter(start)
+    part.register_buffer("alpha", start, persistent=False)
+    return start
 
 
 def _linear(x: Tensor, linear: nn.Linear) -> Tensor:

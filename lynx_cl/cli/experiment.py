@@ -15,6 +15,7 @@ from lynx_cl.home import Home, resolve_home
 if TYPE_CHECKING:
     from lynx_cl.continual.comparison import MethodRow
     from lynx_cl.continual.results import StudyFolder
+    from lynx_cl.continual.study import Study
 
 app = typer.Typer(help="Studies: methods compared on sequences of tasks.", no_args_is_help=True, add_completion=False)
 RunsArgument = Annotated[list[str] | None, typer.Argument(help="STUDY, STUDY/METHOD or STUDY/METHOD/CELL.")]
@@ -22,6 +23,7 @@ OutOption = Annotated[Path | None, typer.Option("--out", help="Folder for what i
 HEADER = (
     *("study", "method", "cells", "ACC", "forgetting", "BWT", "FWT", "MFT", "MFN", "MAA", "intransigence"),
     *("curve area", "unreadable", "ACC strict", "ACC normalised", "forgetting strict", "forgetting normalised"),
+    "order spread",
     *("bank loss", "routing loss", "growth", "active", "MB", "training s", "answer ms"),
 )
 
@@ -66,6 +68,7 @@ def list_command(home: HomeOption = None, as_json: JsonOption = False) -> None:
 def run_command(
     study: Annotated[str, typer.Argument(help="A study's name, or the path of its YAML file.")],
     settings: Annotated[list[str] | None, typer.Argument(help="Settings as key=value, e.g. budget.steps=50.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Only check the study, and tell what it would run.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -79,6 +82,9 @@ def run_command(
 
     where = resolve_home(home)
     plan = read_study(study, settings or [], where)
+    if check:
+        _told(where, plan, as_json)
+        return
     from lynx_cl.continual.results import study_folder
     from lynx_cl.continual.run_study import run_study
     from lynx_cl.tracking.study import StudyTracker
@@ -143,6 +149,26 @@ def report_command(
     print_facts({"report": path})
 
 
+def _told(where: Home, plan: Study, as_json: bool) -> None:
+    """What a study would run, and what of it is done."""
+    from lynx_cl.continual.results import study_folder
+
+    folder, cells = study_folder(where, plan.name), plan.cells()
+    facts = {
+        "study": plan.name,
+        "base": plan.base,
+        "tasks": list(plan.tasks),
+        "orders": [list(order) for order in plan.sequences()],
+        "methods": list(plan.methods),
+        "seeds": list(plan.seeds),
+        "cells": len(cells),
+        "cells_done": sum(folder.cell(cell).holds(len(cell.order)) for cell in cells),
+        "steps_of_a_task": plan.budget.steps,
+        "results": folder.path,
+    }
+    print_json(facts) if as_json else print_facts(facts)
+
+
 def _compare(where: Home, runs: list[str], out: Path | None, as_json: bool) -> None:
     from lynx_cl.continual.comparison import chosen, rows
     from lynx_cl.continual.results import run_studies
@@ -193,6 +219,7 @@ def _row(row: MethodRow, others: list[MethodRow]) -> tuple[str, ...]:
         _score(area(row)),
         _score(row.unreadable),
         *(_score(row.mean(f"{name}_{form}")) for name in ("acc", "forgetting") for form in FORMS),
+        _score(row.order_spread),
         _score(bank),
         _score(routing),
         _share(row.of_last("growth_total")),

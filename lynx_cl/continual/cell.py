@@ -27,7 +27,7 @@ from lynx_cl.continual.measure import TaskMeasurement, TaskUnderTest, main_score
 from lynx_cl.continual.method import Learning, Method, method_named
 from lynx_cl.continual.results import CellFolder, StageResult, StudyFolder, study_folder
 from lynx_cl.continual.scores import task_test, understanding_test
-from lynx_cl.continual.study import Cell, Study, lessons, method_of
+from lynx_cl.continual.study import Cell, Study, lessons, method_of, terms_of
 from lynx_cl.errors import Interrupted, LynxError
 from lynx_cl.home import Home
 from lynx_cl.registry.faults import fault_point
@@ -115,9 +115,10 @@ def _stages(home: Home, study: Study, cell: Cell, folder: CellFolder, say: Say, 
         return
     base = load_base(study.base)
     whole, active = total_parameters(base.model), active_parameters(base.model)
-    taught = lessons(study, cell.order, home)
+    terms = terms_of(cell.label, study.methods[cell.label])
+    taught = lessons(study, cell.order, home, terms=terms)
     tests = all_tests(study, base, taught)
-    course = Course(base, taught, study.budget, cell.seed, folder.path / "training", say)
+    course = Course(base, taught, study.budget, cell.seed, folder.path / "training", say, terms.loss)
     method: Method = kind(course, read_settings(kind.settings, values, f"methods.{cell.label}"))
     if done:
         method.load_state(folder.state(_last(done)), _last(done))

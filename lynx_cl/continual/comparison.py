@@ -161,6 +161,15 @@ class MethodRow:
         values = [sum(stage.training for stage in cell.stages) for cell in self.whole]
         return float(np.mean(values)) if values else float("nan")
 
+    @property
+    def order_spread(self) -> float:
+        """The greatest ACC of an order, in the mean over its seeds, minus the least; NaN for fewer than two orders."""
+        by_order: dict[int, list[float]] = {}
+        for cell in self.whole:
+            by_order.setdefault(cell.cell.number, []).append(cell.measures["acc"])
+        means = [float(np.mean(values)) for values in by_order.values()]
+        return max(means) - min(means) if len(means) > 1 else float("nan")
+
     def losses(self) -> tuple[float, float]:
         """What the old tasks lost in banks and on the way to them at the last stage, in the mean (`loss_parts`)."""
         parts = []
@@ -168,14 +177,9 @@ class MethodRow:
             bank, routing = measures.loss_parts(cell.table(), cell.table("aware"), cell.learned)
             old = [j for j, stage in enumerate(cell.learned) if stage < len(cell.cell.order)]
             parts.append((np.nanmean(bank[-1, old]), np.nanmean(routing[-1, old])) if old else (np.nan, np.nan))
-        return (
-            (float(np.mean([p[0] for p in parts])), float(np.mean([p[1] for p in parts])))
-            if parts
-            else (
-                float("nan"),
-                float("nan"),
-            )
-        )
+        if not parts:
+            return float("nan"), float("nan")
+        return float(np.mean([p[0] for p in parts])), float(np.mean([p[1] for p in parts]))
 
     @property
     def unreadable(self) -> float:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -34,6 +35,18 @@ class Budget(Settings):
     validation: int = Field(24, ge=1)
 
 
+class Terms(Settings):
+    """What of the data, and by which loss, a label of a study learns: everything, unless data or loss are its point.
+
+    `share` is the fraction of the budget's pictures, `chains` False leaves out the conversations in steps (SCouT), and
+    `loss` is the step loss or the plain one, the mean over all answer tokens.
+    """
+
+    share: float = Field(1.0, gt=0, le=1)
+    chains: bool = True
+    loss: Literal["step", "plain"] = "step"
+
+
 @dataclass(frozen=True)
 class Lesson:
     """A task of a sequence and the data that it is learned from."""
@@ -49,6 +62,13 @@ class Lesson:
     def train(self) -> Groups:
         return self.source.groups("train")
 
+    def shared(self, share: float) -> Lesson:
+        """The lesson with a share of its training pictures: the first, so that a smaller share lies in a larger."""
+        groups = self.train
+        kept = groups[: max(1, round(share * len(groups)))]
+        source = dataclasses.replace(self.source, splits={**self.source.splits, "train": kept})
+        return dataclasses.replace(self, source=source)
+
 
 @dataclass(frozen=True)
 class Course:
@@ -60,6 +80,7 @@ class Course:
     seed: int
     folder: Path
     say: Callable[[str], None]
+    loss: Literal["step", "plain"] = "step"
 
     def run_dir(self, stage: int) -> Path:
         """Where the checkpoint of a stage's training lies."""
@@ -83,6 +104,7 @@ class Course:
             patience=CHECKS + 1,
             log_every=max(1, steps // 10),
             seed=self.seed,
+            loss=self.loss,
         )
 
     def progress(self, task: str, steps: int | None = None) -> Callable[[dict[str, float]], None]:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lynx_cl.base.settings import Settings, read_settings
-from lynx_cl.continual.study import Cell, Study, method_of
+from lynx_cl.continual.study import Cell, Study, method_of, terms_of
 from lynx_cl.errors import LynxError, UsageError
 from lynx_cl.home import Home
 from lynx_cl.registry.durable import write_whole
@@ -155,7 +155,9 @@ class StudyFolder:
             self._compare(told["made_of"], self.made_of, "")
             labels = study.methods.keys() & before.methods.keys()
             for label in sorted(labels):
-                now, then = (method_of(label, s.methods[label]) for s in (study, before))
+                now, then = (
+                    (*method_of(label, s.methods[label]), terms_of(label, s.methods[label])) for s in (study, before)
+                )
                 if now != then:
                     self._refuse(f"methods.{label}", then, now)
             orders = dict(enumerate(before.sequences(), 1))

@@ -16,7 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from lynx_cl.base.card import BaseCard, find_base, read_card
 from lynx_cl.base.settings import Settings, layered, read_settings
 from lynx_cl.continual.config import EvaluationSettings
-from lynx_cl.continual.course import Budget, Lesson
+from lynx_cl.continual.course import Budget, Lesson, Terms
 from lynx_cl.continual.method import read_method
 from lynx_cl.data.kinds import kinds
 from lynx_cl.data.sources import open_source
@@ -52,9 +52,9 @@ class Study(Settings):
     """A study as its YAML says it.
 
     `orders` are the sequences in which the tasks are learned, by default one, as they are named. `methods` holds the
-    settings of each method under a label: the method's name, or any other with `method` among its settings. `data_seed`
-    draws the questions, `seeds` everything else. `executor` is `turn`, one cell after another in this process, or
-    `processes` or `ray`, `workers` at a time.
+    settings of each method under a label: the method's name, or any other with `method` among its settings; `learns`
+    among them is what of the data a label learns (`Terms`). `data_seed` draws the questions, `seeds` everything else.
+    `executor` is `turn`, one cell after another in this process, or `processes` or `ray`, `workers` at a time.
     """
 
     name: str = Field(pattern=NAME)
@@ -148,8 +148,13 @@ class Cell:
 
 def method_of(label: str, settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """The method's name behind a label, and its own settings."""
-    own = {key: value for key, value in settings.items() if key != "method"}
+    own = {key: value for key, value in settings.items() if key not in ("method", "learns")}
     return str(settings.get("method", label)), own
+
+
+def terms_of(label: str, settings: dict[str, Any], where: str = "") -> Terms:
+    """What a label learns, by its key `learns`. Raises UsageError for what is wrong there."""
+    return read_settings(Terms, settings.get("learns") or {}, f"{where}methods.{label}.learns")
 
 
 def read_study(name_or_path: str, overrides: Sequence[str], home: Home) -> Study:
@@ -166,12 +171,16 @@ def read_study(name_or_path: str, overrides: Sequence[str], home: Home) -> Study
     for label, settings in study.methods.items():
         name, own = method_of(label, settings)
         read_method(name, own, f"{path}: methods.{label}")
+        terms_of(label, settings, f"{path}: ")
     lessons(study, tuple(study.tasks), home, where=f"{path}: ")
     return study
 
 
-def lessons(study: Study, order: Sequence[str], home: Home, where: str = "") -> tuple[Lesson, ...]:
+def lessons(
+    study: Study, order: Sequence[str], home: Home, where: str = "", terms: Terms | None = None
+) -> tuple[Lesson, ...]:
     """The tasks of an order with their data, opened. Raises UsageError for an unknown task, metric or source."""
+    terms = terms or Terms()
     place = find_base(study.base)
     grammar = (read_card(place) if isinstance(place, Path) else BaseCard(name=str(place))).grammar
     opened = []
@@ -183,11 +192,13 @@ def lessons(study: Study, order: Sequence[str], home: Home, where: str = "") -> 
                 known = ", ".join(kinds()[card.kind].metrics)
                 raise UsageError(f"{where}tasks.{name}.metric = '{wanted.metric}': unknown; known: {known}")
             card = card.model_copy(update={"metric": wanted.metric})
+        if not terms.chains:
+            card = card.model_copy(update={"chains": 0.0})
         spec = wanted.data or card.source
         if spec is None:
             raise UsageError(f"{where}tasks.{name}: its card names no data source; give one as tasks.{name}.data")
         source = open_source(spec, card, seed=study.data_seed, limit=study.budget.pictures, base_grammar=grammar)
-        opened.append(Lesson(card, source))
+        opened.append(Lesson(card, source).shared(terms.share))
     return tuple(opened)
 
 

@@ -32,9 +32,10 @@ def report_page(
         f"<p>Study <code>{html.escape(study.name)}</code> on base <code>{html.escape(study.base)}</code>: "
         f"{len(study.tasks)} tasks, {len(study.sequences())} orders, {len(study.methods)} methods, "
         f"{len(study.seeds)} seeds; {study.budget.steps} optimiser steps and at most {study.budget.pictures} pictures "
-        "a task for every method. Scores are task-blind, fractions; intervals are 95 % by the bootstrap over test "
-        "examples and cells. Read strictly, an answer counts only as its task writes it; normalised, how it is written "
-        "does not matter: what is forgotten strictly alone is the form of answers.</p>",
+        "a task for every method, unless a label's settings say that it learns less. Scores are task-blind, fractions; "
+        "intervals are 95 % by the bootstrap over test examples and cells. Read strictly, an answer counts only as its "
+        "task writes it; normalised, how it is written does not matter: what is forgotten strictly alone is the form "
+        "of answers.</p>",
         _table(header, cells),
         *(_picture(path) for path in figures),
         "<h2>Cell by cell</h2>",

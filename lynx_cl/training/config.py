@@ -20,6 +20,7 @@ class TrainConfig(Settings):
     Training stops early after `patience` validations without a gain of `min_delta`, or after `max_minutes`. `precision`
     auto takes bf16 autocast where the machine computes in it natively. `cache_mb` bounds the picture features kept.
     `gradient_checkpointing` computes a bank's activations anew in the backward pass: less memory, more time.
+    `loss` is the step loss, or the plain mean over answer tokens.
     """
 
     steps: int = Field(1000, ge=1)
@@ -37,6 +38,7 @@ class TrainConfig(Settings):
     cache_mb: int = Field(1024, ge=0)
     gradient_checkpointing: bool = False
     seed: int = Field(0, ge=0)
+    loss: Literal["step", "plain"] = "step"
 
 
 def learning_rate(config: TrainConfig, step: int, seconds: float = 0.0) -> float:

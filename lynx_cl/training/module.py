@@ -56,7 +56,7 @@ class StepModule(pl.LightningModule):
         return None
 
     def losses(self, batch: Any) -> tuple[Tensor, dict[str, float]]:
-        """The step loss of a batch, and the mean loss of each step by name."""
+        """The loss of a batch, the step loss unless told otherwise, and the mean loss of each step by name."""
         return self.losses_of(batch, self.logits(batch))
 
     def logits(self, batch: Any) -> Tensor:
@@ -74,6 +74,8 @@ class StepModule(pl.LightningModule):
         losses = F.cross_entropy(logits.float(), next_tokens(batch.labels)[answers], reduction="none")
         rows = answers.nonzero()[:, 0]
         loss, each = weigh_steps(losses, rows, next_tokens(batch.step_ids)[answers], batch.step_weights)
+        if self.config.loss == "plain":
+            loss = losses.mean()
         names = getattr(batch, "step_names", None) or [f"step {i}" for i in range(each.shape[1])]
         return loss, mean_by_name(each, names)
 

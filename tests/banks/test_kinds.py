@@ -159,7 +159,7 @@ def test_settings_are_checked() -> None:
     assert list(bank_kinds()) == ["lora", "twin"]
     for kind, config, message in [
         ("twins", {}, "bank kind 'twins' is unknown; known: lora, twin"),
-        ("twin", {"rank": 4}, "bank twin: key 'rank' is unknown; known: experts, top_k"),
+        ("twin", {"rank": 4}, "bank twin: key 'rank' is unknown; known: alpha, experts, top_k"),
         ("twin", {"experts": 2, "top_k": 3}, "bank twin: top_k = 3 exceeds experts = 2"),
         ("lora", {"rank": 0}, "bank lora: rank = 0: input should be greater than or equal to 1"),
         ("lora", {"attention_layers": "some"}, "bank lora: attention_layers = 'some': input should be 'all' or 'taps'"),
@@ -185,3 +185,25 @@ def test_every_parameter_of_a_bank_gets_a_gradient() -> None:
             untouched = [name for name, p in bank.named_parameters() if p.grad is None or not bool(p.grad.any())]
             assert untouched == []
             assert not any(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3_moe"])
+def test_a_fixed_alpha_is_neither_trained_nor_kept(family: str) -> None:
+    base = tiny_base(family)
+    taps, inputs = find_taps(base.model, every=1), tiny_inputs(2)
+    fixed = disturbed(build_bank("twin", taps, base.model, {"alpha": "fixed"}, 0))
+    learned = build_bank("twin", taps, base.model, {}, 0)
+    state = learned.state()
+    assert not any(name.endswith("alpha") for name in fixed.state())
+    assert state.keys() - fixed.state().keys() == {f"{tap.name}.alpha" for tap in taps}
+    learned.load_state({**state, **fixed.state()})  # whose alphas are where they start
+    manifest = SimpleNamespace(kind="twin", bank_config=fixed.bank_config(), base=base.fingerprint)
+    loaded = load_bank(manifest, bank_bytes(fixed), base)
+    with attach(base.model, taps) as attachment:
+        outputs = []
+        for name, bank in (("fixed", fixed), ("learned", learned), ("loaded", loaded)):
+            attachment.add(name, bank)
+            with attachment.bank(name), torch.no_grad():
+                outputs.append(base.model(**inputs).logits)
+    assert torch.equal(outputs[0], outputs[1]) and torch.equal(outputs[0], outputs[2])
+    assert not torch.allclose(outputs[0], base.model(**inputs).logits, atol=1e-2)

@@ -32,7 +32,7 @@ def test_a_failed_cell_is_exit_1_and_in_the_table(home: Path, capsys: pytest.Cap
     assert main(["experiment", "run", "short", "--home", str(home)]) == 1
     out, error = capsys.readouterr()
     lines = {line.split("\t")[1]: line.split("\t") for line in out.splitlines()}
-    assert {"ACC strict", "forgetting normalised"} <= set(lines["method"])
+    assert {"order spread", "ACC strict", "forgetting normalised"} <= set(lines["method"])
     assert lines["broken"][2] == "0 of 1, 1 failed" and lines["lynx"][2] == "1 of 1"
     assert error.strip().splitlines()[-1] == ("lynx-cl: study 'short': 1 of 3 cells failed: broken/order-1-seed-0")
     assert "short/broken/order-1-seed-0: failed: bank lora: rank = 0" in error
@@ -69,10 +69,24 @@ def test_the_report_is_one_page_without_addresses(home: Path, tmp_path: Path) ->
     assert "http" not in re.sub(r"base64,[^\"]*", "", text) and "failed: bank lora" in text
 
 
+def test_check_runs_nothing(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["experiment", "run", "short", "--check", "--json", "--home", str(home)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["cells"], told["cells_done"], told["steps_of_a_task"]) == (3, 2, 2)
+    assert (
+        main(["experiment", "run", "sequence-8", "seeds=[0]", "budget.pictures=20", "--check", "--home", str(tmp_path)])
+        == 0
+    )
+    out, error = capsys.readouterr()
+    assert re.search(r"cells +45\n", out) and error == "" and not list(tmp_path.iterdir())
+    assert main(["experiment", "run", "sequence-8", "budget.steps=0", "--check", "--home", str(tmp_path)]) == 2
+
+
 def test_list_shows_what_was_run(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["experiment", "list", "--json", "--home", str(home)]) == 0
     told = {one["study"]: one for one in json.loads(capsys.readouterr().out)}
     assert told["short"]["stages_done"] == 4 and told["smoke"]["stages_done"] == 0
+    assert {"data", "experts", "growth", "order", "sequence-8"} <= set(told)
     assert main(["experiment", "list", "--home", str(home)]) == 0
     assert capsys.readouterr().out.startswith("study\ttasks\tmethods\tstages done\tfile\n")
 
@@ -80,7 +94,11 @@ def test_list_shows_what_was_run(home: Path, capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["run", "absent"], 2, "study 'absent' is unknown; known: short, smoke"),
+        (
+            ["run", "absent"],
+            2,
+            "study 'absent' is unknown; known: data, experts, growth, order, sequence-8, sh",
+        ),
         (["run", "short", "budget.steps=0"], 2, "budget.steps = 0"),
         (["run", "short", "budget.steps=9"], 2, "holds results with budget.steps = 2, this study has 9"),
         (["compare", "absent"], 2, "run 'absent' is unknown; known studies: "),

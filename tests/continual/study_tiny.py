@@ -9,6 +9,8 @@ import torch
 import yaml
 from transformers import LlavaConfig, LlavaForConditionalGeneration, Qwen3MoeConfig, SwinConfig
 
+from lynx_cl.continual.comparison import cell_tables
+from lynx_cl.continual.results import StudyFolder
 from tests.data.folders import processor
 
 TASKS = {"counting": {"data": "scenes"}, "grounding": {"data": "scout"}}
@@ -58,6 +60,11 @@ def write_base(folder: Path) -> Path:
     reader.save_pretrained(folder)
     (folder / "base.yaml").write_text("name: tiny\npacks: true\n")
     return folder
+
+
+def curves(folder: StudyFolder) -> list[float]:
+    """The scores of validation answers of every cell and stage: they tell weights apart that answer alike."""
+    return [score for table in cell_tables(folder) for stage in table.stages for _, score in stage.curve]
 
 
 def write_study(path: Path, base: Path, methods: dict[str, Any], **more: Any) -> Path:

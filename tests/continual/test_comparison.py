@@ -103,6 +103,17 @@ def test_methods_over_seeds() -> None:
     assert drifted.unreadable == 0.5
 
 
+def test_the_spread_over_orders() -> None:
+    def of_order(number: int, seed: int, last: float) -> CellTable:
+        told = (stage(0, R[0]), stage(1, R[1]), stage(2, [last] * 3))
+        return CellTable("s", Cell("one", number, ORDER, seed), False, False, False, told, None)
+
+    (one,) = rows([of_order(1, 0, 0.5), of_order(1, 1, 0.75)])
+    assert np.isnan(one.order_spread)  # one order alone
+    (two,) = rows([of_order(1, 0, 0.5), of_order(1, 1, 0.75), of_order(2, 0, 0.25), of_order(3, 0, 0.5)])
+    assert two.order_spread == pytest.approx(0.625 - 0.25)
+
+
 def test_losses_by_their_cause() -> None:
     told = [
         stage(0, R[0]),

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -23,11 +23,19 @@ from lynx_cl.continual.study import Study, read_study
 from lynx_cl.errors import LynxError
 from lynx_cl.home import Home
 from tests.continual.process import ENVIRONMENT
-from tests.continual.study_tiny import write_base, write_study
+from tests.continual.study_tiny import curves, write_base, write_study
 
 pytest.importorskip("ray", reason="the extra 'ray' is not installed")
 METHODS: dict[str, Any] = {"ewc": {"pictures": 2}, "sequential": None, "lynx": {"prompts": 12}}
 STORE = 80 * 2**20  # bytes: the least that Ray takes
+
+
+class Undisturbed(NamedTuple):
+    """What the study comes to, what was learned, and its file."""
+
+    table: list[dict[str, Any]]
+    curves: list[float]
+    file: Path
 
 
 @pytest.fixture(scope="module")
@@ -49,16 +57,22 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict[str, Any]], Path]:
-    """The table of the short study, run by local processes, and the study's file."""
+def undisturbed(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """The short study, run by local processes."""
     home = Home(tmp_path_factory.mktemp("undisturbed"))
     file = write_study(home.path / "short.yaml", base, METHODS)
     run_study(home, read_study(str(file), ["executor=processes"], home), lambda line: None)
-    return table(home), file
+    return Undisturbed(table(home), curves(study_folder(home, "short")), file)
 
 
 def table(home: Home) -> list[dict[str, Any]]:
     return [one.facts() for one in cell_tables(study_folder(home, "short"))]
+
+
+def same(home: Home, undisturbed: Undisturbed, printed: str) -> bool:
+    """Whether a table, and what was learned behind it, are those of the undisturbed run."""
+    ours = curves(study_folder(home, "short"))
+    return json.loads(printed) == undisturbed.table and ours == pytest.approx(undisturbed.curves, rel=1e-3)
 
 
 def run(home: Path | str, file: Path, cluster: str, *settings: str, cwd: Path | None = None) -> subprocess.Popen[str]:
@@ -86,42 +100,42 @@ def started(home: Home, cells: int) -> list[re.Match[str]]:
 
 
 @pytest.mark.slow
-def test_two_nodes_give_the_same_table(cluster: str, undisturbed: Any, tmp_path: Path) -> None:
+def test_two_nodes_give_the_same_table(cluster: str, undisturbed: Undisturbed, tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
-    out, error = run(home.path, undisturbed[1], cluster).communicate(timeout=400)
-    assert json.loads(out) == undisturbed[0], error
+    out, error = run(home.path, undisturbed.file, cluster).communicate(timeout=400)
+    assert same(home, undisturbed, out), error
     assert len({match[2] for match in started(home, 3)}) == 2  # both nodes had a share
     logs = {path: path.read_text() for path in home.path.glob("studies/short/cells/*/*/log")}
-    again, error = run(home.path, undisturbed[1], cluster).communicate(timeout=200)
-    assert json.loads(again) == undisturbed[0] and "started" not in error
+    again, error = run(home.path, undisturbed.file, cluster).communicate(timeout=200)
+    assert same(home, undisturbed, again) and "started" not in error
     assert all(path.read_text() == text for path, text in logs.items())  # what is whole was not run again
 
 
 @pytest.mark.slow
 def test_a_killed_study_goes_on_and_a_dead_worker_fails_its_cell_alone(
-    cluster: str, undisturbed: Any, tmp_path: Path
+    cluster: str, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
     home = Home(tmp_path / "home")
-    killed = run(home.path, undisturbed[1], cluster)
+    killed = run(home.path, undisturbed.file, cluster)
     while not list(home.path.glob("studies/short/cells/*/*/stage-1.json")) and killed.poll() is None:
         time.sleep(0.05)
     killed.kill()
     killed.communicate()
     for log in home.path.glob("studies/short/cells/*/*/log"):
         log.unlink()
-    second = run(home.path, undisturbed[1], cluster)
+    second = run(home.path, undisturbed.file, cluster)
     os.kill(int(started(home, 1)[0][3]), signal.SIGKILL)
     _, error = second.communicate(timeout=400)
     assert second.returncode == 1 and "1 of 3 cells failed" in error, error
     assert "failed: its Ray worker ended: " in error
-    out, error = run(home.path, undisturbed[1], cluster).communicate(timeout=400)
-    assert json.loads(out) == undisturbed[0], error
+    out, error = run(home.path, undisturbed.file, cluster).communicate(timeout=400)
+    assert same(home, undisturbed, out), error
 
 
 @pytest.mark.slow
-def test_ctrl_c_stops_the_cells(cluster: str, undisturbed: Any, tmp_path: Path) -> None:
+def test_ctrl_c_stops_the_cells(cluster: str, undisturbed: Undisturbed, tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
-    running = run(home.path, undisturbed[1], cluster)
+    running = run(home.path, undisturbed.file, cluster)
     pids = [int(match[3]) for match in started(home, 1)]
     running.send_signal(signal.SIGINT)
     _, error = running.communicate(timeout=120)
@@ -134,17 +148,17 @@ def test_ctrl_c_stops_the_cells(cluster: str, undisturbed: Any, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_a_node_that_does_not_see_the_home(cluster: str, undisturbed: Any, tmp_path: Path) -> None:
+def test_a_node_that_does_not_see_the_home(cluster: str, undisturbed: Undisturbed, tmp_path: Path) -> None:
     """A path that means another folder in every process stands for a disk that nodes do not share."""
-    running = run("/proc/self/cwd/home", undisturbed[1], cluster, cwd=tmp_path)
+    running = run("/proc/self/cwd/home", undisturbed.file, cluster, cwd=tmp_path)
     out, error = running.communicate(timeout=200)
     assert running.returncode == 1 and out == ""
     assert "does not see /proc/self/cwd/home as this machine does" in error.strip().splitlines()[-1]
 
 
 @pytest.mark.slow
-def test_a_cell_that_no_node_has_room_for(cluster: str, undisturbed: Any, tmp_path: Path) -> None:
-    running = run(tmp_path, undisturbed[1], cluster, "ray.cpus=64")
+def test_a_cell_that_no_node_has_room_for(cluster: str, undisturbed: Undisturbed, tmp_path: Path) -> None:
+    running = run(tmp_path, undisturbed.file, cluster, "ray.cpus=64")
     _, error = running.communicate(timeout=200)
     assert running.returncode == 1 and "no node has 64 CPUs and 0 GPUs; lower ray.cpus" in error
 

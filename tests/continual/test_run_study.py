@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from lynx_cl.errors import Interrupted, LynxError
 from lynx_cl.home import Home
 from lynx_cl.registry import faults
 from tests.continual.process import ENVIRONMENT
-from tests.continual.study_tiny import write_base, write_study
+from tests.continual.study_tiny import curves, write_base, write_study
 
 METHODS = {"zero-shot": None, "ewc": {"pictures": 2}, "lynx": {"prompts": 12}}
 
@@ -37,6 +38,11 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def table(home: Home, name: str = "short") -> list[dict[str, Any]]:
     """What the study came to, less what a clock says."""
     return [one.facts() for one in cell_tables(study_folder(home, name))]
+
+
+def learned(home: Home) -> Any:
+    """What the cells had learned, up to the rounding of another number of threads."""
+    return pytest.approx(curves(study_folder(home, "short")), rel=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -102,17 +108,20 @@ def test_killed_it_goes_on_to_the_same_table(undisturbed: tuple[Home, Path], tmp
     again = process(home, file)
     out, error = again.communicate(timeout=300)
     assert again.returncode == 0, error
-    assert json.loads(out) == table(undisturbed[0])
+    assert json.loads(out) == table(undisturbed[0]) and learned(home) == learned(undisturbed[0])
     assert error.count("measure: after") == 6 - done
 
 
 @pytest.mark.slow
-def test_killed_ten_times_at_random_it_comes_to_the_same_table(undisturbed: tuple[Home, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("executor", ["turn", "processes"])
+def test_killed_ten_times_at_random_it_comes_to_the_same_table(
+    undisturbed: tuple[Home, Path], tmp_path: Path, executor: str
+) -> None:
     home, file = Home(tmp_path / "home"), undisturbed[1]
-    times = random.Random(0)
+    times = random.Random(executor)
     kills = 0
     while kills < 10:
-        running = process(home, file)
+        running = process(home, file, f"executor={executor}")
         try:
             running.communicate(timeout=times.uniform(8, 25))
             break  # it was done before it could be killed
@@ -121,8 +130,52 @@ def test_killed_ten_times_at_random_it_comes_to_the_same_table(undisturbed: tupl
             running.communicate()
             kills += 1
     assert kills > 1
-    out, error = process(home, file).communicate(timeout=300)
+    out, error = process(home, file, f"executor={executor}").communicate(timeout=300)
     assert json.loads(out) == table(undisturbed[0]), error
+    assert learned(home) == learned(undisturbed[0])
+
+
+@pytest.mark.slow
+def test_cells_die_with_their_study(undisturbed: tuple[Home, Path], tmp_path: Path) -> None:
+    """A study that is killed leaves no process behind that would write beside its successor's."""
+    home = Home(tmp_path / "home")
+    running = process(home, undisturbed[1], "executor=processes")
+    deadline = time.monotonic() + 200
+    while not list(home.path.glob("studies/short/cells/ewc/*/training")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert cells_of(home)
+    running.kill()
+    running.communicate()
+    deadline = time.monotonic() + 20
+    while cells_of(home) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not cells_of(home)
+
+
+def cells_of(home: Home) -> list[str]:
+    """The processes that run cells of a home."""
+    told = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    return [line for line in told if f"lynx_cl.continual.cell {home.path} " in line]
+
+
+def test_a_cell_waits_for_whoever_still_runs_it(base: Path, tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    study = read_study(str(write_study(tmp_path / "short.yaml", base, {"zero-shot": None})), [], home)
+    own = study_folder(home, "short").cell(study.cells()[0])
+    own.start()
+    said: list[str] = []
+    held = FileLock(own.path / "lock")
+    held.acquire()
+    waiting = threading.Thread(target=run_study, args=(home, study, said.append))
+    waiting.start()
+    deadline = time.monotonic() + 100
+    while not any("waits for another process" in line for line in said) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    assert not own.stages() and any("waits for another process" in line for line in said)
+    held.release()
+    waiting.join(timeout=100)
+    assert len(own.stages()) == 2
 
 
 def test_local_processes_give_the_same_table(undisturbed: tuple[Home, Path], tmp_path: Path) -> None:
@@ -130,7 +183,10 @@ def test_local_processes_give_the_same_table(undisturbed: tuple[Home, Path], tmp
     ran = process(home, file, "executor=processes", "workers=2")
     out, error = ran.communicate(timeout=300)
     assert ran.returncode == 0, error
-    assert json.loads(out) == table(undisturbed[0])
+    assert json.loads(out) == table(undisturbed[0]) and learned(home) == learned(undisturbed[0])
+    again = process(home, file, "executor=processes")
+    out, error = again.communicate(timeout=300)
+    assert json.loads(out) == table(undisturbed[0]) and "started" not in error  # what is whole starts no process
 
 
 def test_a_cell_that_fails_leaves_the_others_going(base: Path, tmp_path: Path) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from lynx_cl.banks.base import read_bank_config
+from lynx_cl.continual.course import Terms
+from lynx_cl.continual.method import method_names
 from lynx_cl.continual.results import StudyFolder
-from lynx_cl.continual.study import Study, find_study, known_studies, read_study
+from lynx_cl.continual.study import Study, find_study, known_studies, lessons, read_study, terms_of
 from lynx_cl.errors import UsageError
 from lynx_cl.home import Home
 
@@ -80,6 +84,13 @@ def test_the_order_of_the_tasks_is_the_default(home: Home) -> None:
         ({"seeds": []}, r"seeds = \[\]: "),
         ({"name": "My study"}, "name = 'My study': string should match"),
         ({"name": "gone"}, "key 'name' is missing"),
+        ({"methods": {"lora": {"learns": {"share": 0}}}}, "methods.lora.learns: share = 0: input should be greater"),
+        ({"methods": {"lora": {"learns": {"steps": 0}}}}, "methods.lora.learns: key 'steps' is unknown; known: chains"),
+        (
+            {"methods": {"lora": {"learns": {"loss": "x"}}}},
+            "methods.lora.learns: loss = 'x': input should be 'st",
+        ),
+        ({"ray": {"cpus": 0}}, "ray.cpus = 0: input should be greater"),
         ({"executor": "cloud"}, "executor = 'cloud': input should be 'turn', 'processes' or 'ray'"),
     ],
 )
@@ -124,6 +135,7 @@ def test_a_folder_goes_on_with_its_own_study_alone(tmp_path: Path) -> None:
         ({"base": "other"}, "base = nano, this study has other"),
         ({"tasks": {"counting": None}, "orders": []}, "tasks"),
         ({"methods": {"wide": {"method": "lora", "rank": 8}}}, "methods.wide"),
+        ({"methods": {"lynx": {"learns": {"share": 0.5}}}}, "methods.lynx"),
         ({"orders": [["grounding", "counting"]]}, "order 1"),
     ]:
         with pytest.raises(UsageError, match=message) as caught:
@@ -138,6 +150,50 @@ def test_a_base_that_changed_is_another_study(tmp_path: Path) -> None:
         folder.open(study(), {"base nano": "1", "data of counting": "3"})
 
 
-def test_every_shipped_study_is_right(home: Home) -> None:
-    for path in known_studies(home):
-        assert read_study(str(path), [], home).cells()
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Study]:
+    """The shipped studies by their files' names, all of them checked as a run does, on few pictures."""
+    home = Home(tmp_path_factory.mktemp("home"))
+    return {path.stem: read_study(str(path), ["budget.pictures=20"], home) for path in known_studies(home)}
+
+
+def test_every_shipped_study_is_right(shipped: dict[str, Study]) -> None:
+    assert shipped.keys() >= {"data", "experts", "growth", "order", "sequence-8", "smoke"}
+    for name, told in shipped.items():
+        assert told.cells() and told.title and told.name == name
+        for label, settings in told.methods.items():  # what only a base tells: the banks that are named can be built
+            if settings.get("bank") or settings.get("config"):
+                read_bank_config(settings.get("bank", "lora"), settings.get("config", {}))
+            assert terms_of(label, settings).share > 0
+
+
+def test_shipped_studies_are_what_they_say(shipped: dict[str, Study]) -> None:
+    eight = shipped["sequence-8"]
+    assert len(eight.tasks) == 8 and len(eight.orders) == 3 and eight.seeds == (0, 1, 2)
+    assert set(eight.methods) == set(method_names())  # a new method has to be put in, or left out on purpose
+    assert {order[0] for order in eight.orders} == {"grounding", "comparison", "spatial"}
+    assert set(shipped["order"].orders) == set(permutations(["grounding", "counting", "spatial"]))
+    data = shipped["data"]
+    told = [terms_of(label, settings) for label, settings in data.methods.items()]
+    shares = {0.01, 0.03, 0.1, 0.3, 1.0}
+    for chains in (True, False):
+        assert {one.share for one in told if one.chains == chains and one.loss == "step"} == shares
+    assert {one.share for one in told if one.loss == "plain"} == {0.1, 1.0}
+    banks = [settings.get("config", {}) for settings in shipped["experts"].methods.values()]
+    assert {one.get("experts") for one in banks} >= {1, 2, 4, 8} and {one.get("top_k") for one in banks} >= {1, 2}
+    assert {one.get("alpha") for one in banks} == {None, "fixed"}
+
+
+def test_what_a_label_learns(home: Home) -> None:
+    told = read_study(
+        written(home, tasks={"grounding": {"data": "scout"}}, orders=[], budget={"pictures": 200}), [], home
+    )
+    full, tenth = (lessons(told, ["grounding"], home, terms=Terms(share=share))[0] for share in (1.0, 0.1))
+    assert len(full.train) == 200 and list(tenth.train) == list(full.train[:20])
+    for split in ("calibration", "test"):
+        assert len(tenth.source.groups(split)) == len(full.source.groups(split))
+    (plain,) = lessons(told, ["grounding"], home, terms=Terms(chains=False))
+    assert max(len(example.steps) for example in full.source.examples("train")) > 1
+    assert {len(example.steps) for example in plain.source.examples("train")} == {1}
+    tests = [[example.steps for example in lesson.source.examples("test")] for lesson in (full, plain)]
+    assert tests[0] == tests[1]

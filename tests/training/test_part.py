@@ -12,6 +12,7 @@ from torch import Tensor
 from lynx_cl.base.fingerprint import digest
 from lynx_cl.errors import LynxError
 from lynx_cl.training.config import TrainConfig
+from lynx_cl.training.module import PartModule
 from lynx_cl.training.part import ModelPart, all_but_tower
 from lynx_cl.training.trainer import TrainResult, train_part
 from tests.families.tiny import Batch, tiny_base, tiny_batch, tiny_causal, tiny_llava
@@ -55,6 +56,21 @@ def test_a_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
         train(tmp_path / "cut", on_log=stop)
     resumed, _ = train(tmp_path / "cut", resume=True)
     assert all(torch.equal(resumed[name], tensor) for name, tensor in whole.items())
+
+
+def test_the_plain_loss_is_the_mean_over_answer_tokens() -> None:
+    """Against transformers' own loss; the step loss of the same batch is another."""
+    base = tiny_base()
+    part, batch = ModelPart(base.model, all_but_tower(base.model)), tiny_batch(3)
+    inputs = {"attention_mask": batch.attention_mask, "pixel_values": batch.pixel_values, "labels": batch.labels}
+    with torch.no_grad():
+        theirs = base.model(batch.input_ids, **inputs).loss
+        ours = {
+            loss: PartModule(base.model, part, CONFIG.model_copy(update={"loss": loss})).losses(batch)
+            for loss in ("plain", "step")
+        }
+    torch.testing.assert_close(ours["plain"][0], theirs)
+    assert ours["plain"][1] == ours["step"][1] and not torch.allclose(ours["step"][0], theirs, rtol=1e-3)
 
 
 def test_what_is_added_to_the_loss_is_trained_on_and_told(tmp_path: Path) -> None:
