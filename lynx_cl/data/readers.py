@@ -38,7 +38,7 @@ class Reader:
         """How it is written.
 
         >>> READERS["llava"].form("llava")
-        'llava:FILE[?images=...&test=...&calibration=...&max_broken=...]'
+        'llava:FILE[?images=...&test=...&test_images=...&answers=...&calibration=...&max_broken=...]'
         """
         more = "&".join(f"{option}=..." for option in self.options)
         return name + (f":{self.place}" if self.place else "") + (f"[?{more}]" if more else "")
@@ -167,6 +167,8 @@ READERS: dict[str, Reader] = {
         options={
             **_IMAGES,
             "test": "file of the test split",
+            "test_images": "folder of its pictures, where it is another",
+            "answers": "file of the answers to it, where it has none itself",
             "calibration": "file of the calibration split",
             **_BROKEN,
         },
