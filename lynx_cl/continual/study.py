@@ -30,8 +30,12 @@ SUFFIXES = (".yaml", ".yml")
 
 
 class StudyTask(Settings):
-    """A task of a study. What is not named is what its card says: the data source, and the metric that enters R."""
+    """A task of a study. What is not named is what its card says: the data source, and the metric that enters R.
 
+    `card` names the card where that is not the task's own name, so that several tasks can share one.
+    """
+
+    card: str | None = None
     data: str | None = None
     metric: str | None = None
 
@@ -186,7 +190,7 @@ def lessons(
     opened = []
     for name in order:
         wanted = study.tasks[name]
-        card = load_card(name, home)
+        card = load_card(wanted.card or name, home).model_copy(update={"name": name})
         if wanted.metric is not None:
             if wanted.metric not in kinds()[card.kind].metrics:
                 known = ", ".join(kinds()[card.kind].metrics)

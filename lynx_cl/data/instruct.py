@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
-from lynx_cl.data.example import SPLITS, Example, Lazy, Provenance, Step
+from lynx_cl.data.example import SPLITS, Example, ImageRef, Lazy, Provenance, Step
 from lynx_cl.data.pictures import DIGESTED, digest_file, told_from
 from lynx_cl.data.records import Records, Talk
 from lynx_cl.data.sources import DataSource, Wanted
@@ -42,28 +42,48 @@ class Talks(Sequence[Group]):
         return map(self._group, self._records.stream(self._split))
 
     def _group(self, talk: Talk) -> Group:
-        return (talk_example(talk, self._split, self._wanted, self._source),)
+        return (
+            question_example(
+                Path(talk.image),
+                talk.key,
+                talk.turns,
+                self._split,
+                self._wanted,
+                self._source,
+                references=talk.references,
+                kind=talk.kind,
+            ),
+        )
 
 
-def talk_example(talk: Talk, split: str, wanted: Wanted, source: Provenance) -> Example:
-    """A record as an example: the whole conversation, of a test picture its first turn alone."""
+def question_example(
+    image: ImageRef,
+    key: str,
+    turns: Sequence[tuple[str, str]],
+    split: str,
+    wanted: Wanted,
+    source: Provenance,
+    *,
+    references: tuple[str, ...] = (),
+    kind: str = "",
+) -> Example:
+    """Questions and answers about a picture as an example: all turns, of a test picture the first one alone."""
     card = wanted.card
     prompts = card.prompts.test if split == "test" else card.prompts.train
-    turns = talk.turns[:1] if split == "test" else talk.turns
-    first, weight = turns[0][0], card.step_weights.answer
-    phrasing = random.Random(f"{wanted.seed}/{talk.key}/{first}").choice(prompts)
-    steps = [Step(phrasing.format(x=first), turns[0][1], weight), *(Step(q, a, weight) for q, a in turns[1:])]
+    (first, answer), *more = turns[:1] if split == "test" else turns
+    weight = card.step_weights.answer
+    phrasing = random.Random(f"{wanted.seed}/{key}/{first}").choice(prompts)
     return Example(
-        image=Path(talk.image),
-        steps=tuple(steps),
+        image=image,
+        steps=(Step(phrasing.format(x=first), answer, weight), *(Step(q, a, weight) for q, a in more)),
         targets=(),
         task=card.name,
         split=split,
-        image_key=talk.key,
+        image_key=key,
         provenance=source,
-        kind=talk.kind,
+        kind=kind,
         phrasing="" if phrasing == PLAIN else phrasing,
-        references=talk.references,
+        references=references,
     )
 
 

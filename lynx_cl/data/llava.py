@@ -3,17 +3,20 @@
     {"id": ..., "image": "a/b.jpg", "conversations": [{"from": "human", "value": "<image>\\nWhat is it?"},
                                                       {"from": "gpt", "value": "A dog."}, ...]}
 
-and, as the files that models are tested on have it: {"question_id": ..., "image": ..., "text": ..., "answer": ...}.
+and, as the files that models are tested on have it: {"question_id": ..., "image": ..., "text": ..., "answer": ...}. The
+answer may be a list of all that are accepted, `answer_bbox`, or stand in a file of its own (see `answer_files.py`).
 Liu et al. 2023, Visual Instruction Tuning; https://github.com/haotian-liu/LLaVA, docs/Finetune_Custom_Data.md.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lynx_cl.data.answer_files import read_answers
 from lynx_cl.data.instruct import record_source
 from lynx_cl.data.json_walk import Record
 from lynx_cl.data.pictures import licence_of
@@ -29,24 +32,38 @@ def llava_source(file: Path, wanted: Wanted) -> DataSource:
     """The conversations of a file, split by the names of their pictures where no other files are named for the splits.
 
     Options: `images`, the folder that its pictures' paths begin at (its own folder if not given); `test` and
-    `calibration`, files of the same form for those splits; `max_broken`.
+    `calibration`, files of the same form for those splits; `test_images`, the folder of the pictures of `test` where it
+    is another; `answers`, a file with the answers to `test`; `max_broken`.
     """
     spec = wanted.spec
     images = spec.folder("images", file.parent)
+    answers = spec.file("answers")
     read = reader(images)
+    tested = reader(spec.folder("test_images", images), read_answers(answers) if answers is not None else None)
     test, calibration = spec.file("test"), spec.file("calibration")
     learn = WHOLE if test is None else LEARN
     if calibration is not None:
         learn = {split: "train" if part == "calibration" else part for split, part in learn.items()}
     parts = [Part(file, read, learn)]
     parts += [Part(path, read, ONLY["calibration"]) for path in (calibration,) if path is not None]
-    parts += [Part(path, read, ONLY["test"]) for path in (test,) if path is not None]
+    parts += [Part(path, tested, ONLY["test"]) for path in (test,) if path is not None]
     records = Records(spec.text, tuple(parts), spec.max_broken(), wanted.limit)
-    return record_source(records, wanted, annotator=ANNOTATOR, licence=licence_of(file.parent), folder=file.parent)
+    return record_source(
+        records,
+        wanted,
+        annotator=ANNOTATOR,
+        licence=licence_of(file.parent),
+        folder=file.parent,
+        files=[answers] if answers is not None else [],
+    )
 
 
-def reader(images: Path) -> Callable[[Record], Talk | None]:
-    """What makes a Talk of a record whose pictures lie in `images`; None for a record without a picture."""
+def reader(images: Path, answers: Mapping[str, tuple[str, ...]] | None = None) -> Callable[[Record], Talk | None]:
+    """What makes a Talk of a record whose pictures lie in `images`; None for a record without a picture.
+
+    With `answers`, those of a question's number or a picture's name are its references, and the first that most people
+    gave its answer where the record has none.
+    """
 
     place = str(images)  # paths as text: a Path takes longer to make than the rest of a record
 
@@ -63,16 +80,35 @@ def reader(images: Path) -> Callable[[Record], Talk | None]:
             return None
         if not isinstance(name, str) or not name.strip():
             raise Broken(f"image is {name!r}, not the path of a picture")
-        return Talk(name.removeprefix("./"), os.path.join(place, name), _turns(value))
+        given = _references(value, name, answers)
+        kind = value.get("answer_type", "")
+        turns = _turns(value, given)
+        return Talk(
+            name.removeprefix("./"), os.path.join(place, name), turns, given, kind if isinstance(kind, str) else ""
+        )
 
     return read
 
 
-def _turns(value: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+def _references(value: dict[str, Any], name: str, answers: Mapping[str, tuple[str, ...]] | None) -> tuple[str, ...]:
+    """All accepted answers, where there are more than one."""
+    if answers is not None:
+        base = os.path.basename(name)
+        for key in (str(value.get("question_id", "")), base, os.path.splitext(base)[0]):
+            if key in answers:
+                return answers[key]
+        raise Broken(f"question {value.get('question_id', '')!r} about {name} has no answer in the file of answers")
+    given = value.get("answer")
+    return tuple(str(one) for one in given) if isinstance(given, list) else ()
+
+
+def _turns(value: dict[str, Any], given: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     told = value.get("conversations")
     if told is None:
-        question, answer = value.get("text", value.get("question")), value.get("answer")
-        if not isinstance(question, str) or answer is None:
+        question, answer = value.get("text", value.get("question")), value.get("answer", value.get("answer_bbox"))
+        if given:
+            answer = Counter(given).most_common(1)[0][0]
+        if not isinstance(question, str) or answer is None or isinstance(answer, list):
             raise Broken("has neither 'conversations' nor 'text' and 'answer'")
         told = [{"from": "human", "value": question}, {"from": "gpt", "value": str(answer)}]
     if not isinstance(told, list):

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from lynx_cl.errors import LynxError
 
@@ -28,10 +28,19 @@ def open_file(path: Path, size: Size | None = None) -> Image.Image:
 
     Raises LynxError naming a file that is missing, broken, too large or no picture.
     """
+    return _open(path, str(path), size)
+
+
+def open_stream(data: BinaryIO, name: str) -> Image.Image:
+    """A picture from a stream, as `open_file`; `name` is what errors call it."""
+    return _open(data, name, None)
+
+
+def _open(source: Path | BinaryIO, path: str, size: Size | None) -> Image.Image:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(path) as opened:
+        with Image.open(source) as opened:
             _check_bound(path, opened)
             stored = size is not None and size == opened.size
             return _eight_bits(path, opened if stored else ImageOps.exif_transpose(opened)).convert("RGB")
@@ -53,19 +62,19 @@ def file_sizes(path: Path) -> tuple[Size, Size]:
     from PIL import Image
 
     with Image.open(path) as opened:
-        _check_bound(path, opened)
+        _check_bound(str(path), opened)
         width, height = opened.size
         turned = opened.getexif().get(_ORIENTATION, 1) >= 5
     return (width, height), (height, width) if turned else (width, height)
 
 
-def _check_bound(path: Path, opened: Image.Image) -> None:
+def _check_bound(path: str, opened: Image.Image) -> None:
     width, height = opened.size
     if width * height > MAX_PIXELS:
         raise LynxError(f"{path}: has {width} x {height} pixels, more than {MAX_PIXELS:,}; scale it down")
 
 
-def _eight_bits(path: Path, picture: Image.Image) -> Image.Image:
+def _eight_bits(path: str, picture: Image.Image) -> Image.Image:
     """Pillow's own conversion would cut grey of 16 bits off at 255, which makes all of it white."""
     if picture.mode == "F":
         raise LynxError(f"{path}: holds floating-point numbers; save it with 8 bits a channel")

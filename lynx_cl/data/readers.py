@@ -38,7 +38,7 @@ class Reader:
         """How it is written.
 
         >>> READERS["llava"].form("llava")
-        'llava:FILE[?images=...&test=...&calibration=...&max_broken=...]'
+        'llava:FILE[?images=...&test=...&test_images=...&answers=...&calibration=...&max_broken=...]'
         """
         more = "&".join(f"{option}=..." for option in self.options)
         return name + (f":{self.place}" if self.place else "") + (f"[?{more}]" if more else "")
@@ -91,6 +91,8 @@ def problems(text: str) -> Iterator[str]:
 
     reader, spec = find_reader(text)
     card = load_card(reader.card)
+    if "max_broken" in reader.options:  # what is refused is what is asked about
+        spec = replace(spec, options={**spec.options, "max_broken": "1"})
     wanted = Wanted(card, card.box_grammar(), spec=spec)
     if reader.pictures is not None:
         return picture_problems(reader.pictures(spec, wanted))
@@ -131,6 +133,11 @@ def _optioned(module: str, function: str) -> Callable[[Spec, Wanted], PictureSet
 
 
 _IMAGES = {"images": "folder of the pictures"}
+_COLUMNS = {
+    "image": "column of the pictures",
+    "question": "column of the questions",
+    "answer": "column of the answers, texts or lists of them",
+}
 _BROKEN = {"max_broken": "share of records that may be broken, 0.01 if not given"}
 
 READERS: dict[str, Reader] = {
@@ -167,6 +174,8 @@ READERS: dict[str, Reader] = {
         options={
             **_IMAGES,
             "test": "file of the test split",
+            "test_images": "folder of its pictures, where it is another",
+            "answers": "file of the answers to it, where it has none itself",
             "calibration": "file of the calibration split",
             **_BROKEN,
         },
@@ -186,5 +195,18 @@ READERS: dict[str, Reader] = {
             "vizwiz": "a VizWiz-VQA folder: Annotations, train, val",
         }.items()
     },
+    "parquet": Reader(
+        "a folder of parquet files train*, val*, test*: rows of picture, question and answer",
+        open=_examples("tables", "parquet_source"),
+        options={**_COLUMNS, **_BROKEN},
+        card="instruct",
+    ),
+    "hub": Reader(
+        "a data set of a hub, by name, or its copy in a folder: rows as for parquet",
+        open=lambda spec, wanted: import_module("lynx_cl.data.tables").hub_source(spec.place, wanted),
+        place=NAME,
+        options={**_COLUMNS, "config": "its configuration", "revision": "its revision", **_BROKEN},
+        card="instruct",
+    ),
     "built": Reader("examples that 'lynx-cl data build' wrote", open=_examples("built", "built_source")),
 }

@@ -89,9 +89,10 @@ class Tally:
     seen: int = 0
     broken: int = 0
     passed: int = 0
-    first: list[Problem] = field(default_factory=list)
+    first: list[str] = field(default_factory=list)
 
-    def add(self, problem: Problem) -> None:
+    def note(self, problem: str) -> None:
+        """Counts a broken record, and keeps the first ones."""
         self.broken += 1
         if len(self.first) < SHOWN:
             self.first.append(problem)
@@ -169,13 +170,13 @@ class Records:
         if stored is not None:
             facts = stored["tally"]
             seen, broken, passed, first = facts
-            tally = Tally(seen, broken, passed, [Problem(Path(path), line, what) for path, line, what in first])
+            tally = Tally(seen, broken, passed, first)
             tally.check(self.name, self.max_broken)
             arrays = [stored[name] for name in ("offset", "length", "part", "split")]
         else:
             tally = Tally()
             arrays = self._pass(tally)
-            told = [tally.seen, tally.broken, tally.passed, [(str(p.path), p.line, p.what) for p in tally.first]]
+            told = [tally.seen, tally.broken, tally.passed, tally.first]
             names = ("offset", "length", "part", "split")
             store_index(self._facts(), self.paths, dict(zip(names, arrays, strict=True)), told)
         offset, length, part, split = arrays
@@ -220,7 +221,7 @@ class Records:
         """The records of a part that are sound, with their talks and splits; the others are counted."""
         for found in self._look(part, tally):
             if isinstance(found, Problem):
-                tally.add(found)
+                tally.note(str(found))
             elif found is not None:
                 record, talk = found
                 yield record, talk, part.splits[split_of(talk.key)]

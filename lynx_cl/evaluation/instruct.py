@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 import torch
+from torchmetrics.functional.text import edit_distance
 from torchmetrics.text import BLEUScore
 
 from lynx_cl.data.example import Box, Example
@@ -23,11 +24,13 @@ def score(examples: Sequence[Example], answers: Sequence[str], grammar: BoxGramm
     """All metrics of the kind `instruct`; the truth is an example's last answer, and its references where it has some.
 
     - `accuracy`: the same as an accepted answer, but for letter case, outer punctuation and a leading article;
-      `strict_accuracy`: letter by letter.
-    - `contains`: the truth stands in the answer or the answer in the truth, as CoIN scores ImageNet.
+      `strict_accuracy`: letter by letter; `caseless_accuracy`: but for letter case alone.
+    - `contains`: the truth stands in the answer or the answer in the truth, as CoIN scores ImageNet; `contains_truth`:
+      the truth stands in the answer, but for letter case, as OCRBench and MLLM-CL score.
     - `relaxed_accuracy`: numbers within 5 %, other answers the same but for letter case (ChartQA).
     - `vqa_accuracy`: of the VQA challenge. `choice_accuracy`: of the letter of the option, as ScienceQA is scored.
     - `acc_iou50`: of the first four numbers, taken as a box (x0, y0, x1, y1), with an IoU of 0.5.
+    - `anls`: 1 less the edit distance in shares of the longer text, 0 from a half on (Biten et al. 2019, DocVQA).
     - `bleu4` over all answers, `cider` as the mean of CIDEr-D (0 to 10).
 
     Raises ValueError where there is nothing to score, or not one answer for each example.
@@ -42,11 +45,14 @@ def score(examples: Sequence[Example], answers: Sequence[str], grammar: BoxGramm
     return {
         "accuracy": _mean(any(exact_match(text, truth) for truth in own) for text, own in pairs),
         "strict_accuracy": _mean(text.strip() in own for text, own in pairs),
+        "caseless_accuracy": _mean(any(_caseless(text) == _caseless(t) for t in own) for text, own in pairs),
+        "contains_truth": _mean(any(_caseless(t) in _caseless(text) for t in own) for text, own in pairs),
         "contains": _mean(any(contains(text, truth) for truth in own) for text, own in pairs),
         "relaxed_accuracy": _mean(any(relaxed_match(text, truth) for truth in own) for text, own in pairs),
         "vqa_accuracy": _mean(vqa_accuracy(text, own) for text, own in pairs),
         "choice_accuracy": _mean(choice(text) == choice(t) != "" for text, t in zip(answers, truths, strict=True)),
         "acc_iou50": _mean(same_box(text, truth) for text, truth in zip(answers, truths, strict=True)),
+        "anls": _mean(max(similarity(text, truth) for truth in own) for text, own in pairs),
         "bleu4": float(bleu.compute()),
         "cider": _mean(cider_d(answers, accepted)),
     }
@@ -91,6 +97,20 @@ def choice(answer: str) -> str:
     return found[1].upper() if found else ""
 
 
+def similarity(answer: str, truth: str) -> float:
+    """Normalised Levenshtein similarity of two texts but for letter case, 0 where it is less than a half.
+
+    >>> similarity("Stop", "stop"), similarity("step", "stop"), similarity("go", "stop")
+    (1.0, 0.75, 0.0)
+    """
+    given, true = _caseless(answer), _caseless(truth)
+    longer = max(len(given), len(true))
+    if not longer:
+        return 1.0
+    value = 1 - float(edit_distance(given, true, reduction="none")) / longer
+    return value if value >= 0.5 else 0.0
+
+
 def same_box(answer: str, truth: str) -> bool:
     """Whether the boxes that two texts begin with overlap by THRESHOLD; a text with fewer than four numbers has none.
 
@@ -116,6 +136,10 @@ def _number(text: str) -> float | None:
     if not _NUMBER.fullmatch(bare):
         return None
     return float(bare) / (100 if percent else 1)
+
+
+def _caseless(text: str) -> str:
+    return text.strip().lower()
 
 
 def _mean(values: Iterable[float]) -> float:

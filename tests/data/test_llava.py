@@ -229,7 +229,11 @@ def test_names_are_made_absolute_with_their_options(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "task", "message"),
     [
-        ("image=images", None, "option 'image' is unknown; known: images, test, calibration, max_broken"),
+        (
+            "image=images",
+            None,
+            "option 'image' is unknown; known: images, test, test_images, answers, calibration, max",
+        ),
         ("images", None, "option 'images': give it as NAME=VALUE"),
         ("images=nowhere", None, "images: no folder .*nowhere"),
         ("test=no.json", None, r"test: no file .*no\.json"),

@@ -24,7 +24,7 @@ def example(answer, *references):
 
 def test_every_metric_is_there_and_a_right_answer_is_right_by_all_that_fit():
     cases = {
-        "A dog runs over the green hill.": ("accuracy", "strict_accuracy", "contains", "vqa_accuracy", "bleu4"),
+        "A dog runs over the green hill.": ("accuracy", "strict_accuracy", "contains", "vqa_accuracy", "bleu4", "anls"),
         "17": ("relaxed_accuracy",),
         "B": ("choice_accuracy",),
         "[0.1, 0.2, 0.5, 0.6]": ("acc_iou50",),

@@ -7,11 +7,14 @@ from lynx_cl.data.kinds import TaskKind, register
 METRICS = (
     "accuracy",
     "strict_accuracy",
+    "caseless_accuracy",
     "contains",
+    "contains_truth",
     "relaxed_accuracy",
     "vqa_accuracy",
     "choice_accuracy",
     "acc_iou50",
+    "anls",
     "bleu4",
     "cider",
 )
