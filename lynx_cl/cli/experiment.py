@@ -68,7 +68,7 @@ def list_command(home: HomeOption = None, as_json: JsonOption = False) -> None:
 def run_command(
     study: Annotated[str, typer.Argument(help="A study's name, or the path of its YAML file.")],
     settings: Annotated[list[str] | None, typer.Argument(help="Settings as key=value, e.g. budget.steps=50.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the study and tell what it is, run nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the study, run nothing.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
