@@ -68,7 +68,7 @@ def list_command(home: HomeOption = None, as_json: JsonOption = False) -> None:
 def run_command(
     study: Annotated[str, typer.Argument(help="A study's name, or the path of its YAML file.")],
     settings: Annotated[list[str] | None, typer.Argument(help="Settings as key=value, e.g. budget.steps=50.")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Only check the study, and tell what it would run.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the study, run nothing.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -82,7 +82,7 @@ def run_command(
 
     where = resolve_home(home)
     plan = read_study(study, settings or [], where)
-    if check:
+    if dry_run:
         _told(where, plan, as_json)
         return
     from lynx_cl.continual.results import study_folder

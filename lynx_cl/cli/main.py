@@ -10,12 +10,13 @@ import difflib
 import errno
 import importlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from lynx_cl.cli.interrupts import interrupts
 from lynx_cl.errors import LynxError, UsageError
 
 MODULES = "lynx_cl.cli"
@@ -82,7 +83,11 @@ def load(name: str) -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (`sys.argv` by default) and return its exit code."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    with interrupts() as pressed:
+        return _run(list(sys.argv[1:] if arguments is None else arguments), pressed)
+
+
+def _run(given: list[str], pressed: Callable[[], bool]) -> int:
     table = CommandTable(name="lynx-cl", help="Teach a vision-language model new tasks without forgetting any.")
     try:
         code = table.main(args=given or ["--help"], prog_name="lynx-cl", standalone_mode=False)
@@ -95,6 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return complain("interrupted", 1)
     except Exception as error:
+        if pressed():
+            return complain("interrupted", 1)
         reason = disk_trouble(error)
         if reason is None:
             raise

@@ -69,17 +69,15 @@ def test_the_report_is_one_page_without_addresses(home: Path, tmp_path: Path) ->
     assert "http" not in re.sub(r"base64,[^\"]*", "", text) and "failed: bank lora" in text
 
 
-def test_check_runs_nothing(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["experiment", "run", "short", "--check", "--json", "--home", str(home)]) == 0
+def test_a_dry_run_runs_nothing(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["experiment", "run", "short", "--dry-run", "--json", "--home", str(home)]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["cells"], told["cells_done"], told["steps_of_a_task"]) == (3, 2, 2)
-    assert (
-        main(["experiment", "run", "sequence-8", "seeds=[0]", "budget.pictures=20", "--check", "--home", str(tmp_path)])
-        == 0
-    )
+    small = ["sequence-8", "seeds=[0]", "budget.pictures=20"]
+    assert main(["experiment", "run", *small, "--dry-run", "--home", str(tmp_path)]) == 0
     out, error = capsys.readouterr()
     assert re.search(r"cells +45\n", out) and error == "" and not list(tmp_path.iterdir())
-    assert main(["experiment", "run", "sequence-8", "budget.steps=0", "--check", "--home", str(tmp_path)]) == 2
+    assert main(["experiment", "run", "sequence-8", "budget.steps=0", "--dry-run", "--home", str(tmp_path)]) == 2
 
 
 def test_list_shows_what_was_run(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

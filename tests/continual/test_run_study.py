@@ -108,7 +108,7 @@ def test_killed_it_goes_on_to_the_same_table(undisturbed: tuple[Home, Path], tmp
     again = process(home, file)
     out, error = again.communicate(timeout=300)
     assert again.returncode == 0, error
-    assert json.loads(out) == table(undisturbed[0]) and learned(home) == learned(undisturbed[0])
+    assert json.loads(out) == table(undisturbed[0]) and curves(study_folder(home, "short")) == learned(undisturbed[0])
     assert error.count("measure: after") == 6 - done
 
 
@@ -132,7 +132,7 @@ def test_killed_ten_times_at_random_it_comes_to_the_same_table(
     assert kills > 1
     out, error = process(home, file, f"executor={executor}").communicate(timeout=300)
     assert json.loads(out) == table(undisturbed[0]), error
-    assert learned(home) == learned(undisturbed[0])
+    assert curves(study_folder(home, "short")) == learned(undisturbed[0])
 
 
 @pytest.mark.slow
@@ -183,7 +183,7 @@ def test_local_processes_give_the_same_table(undisturbed: tuple[Home, Path], tmp
     ran = process(home, file, "executor=processes", "workers=2")
     out, error = ran.communicate(timeout=300)
     assert ran.returncode == 0, error
-    assert json.loads(out) == table(undisturbed[0]) and learned(home) == learned(undisturbed[0])
+    assert json.loads(out) == table(undisturbed[0]) and curves(study_folder(home, "short")) == learned(undisturbed[0])
     again = process(home, file, "executor=processes")
     out, error = again.communicate(timeout=300)
     assert json.loads(out) == table(undisturbed[0]) and "started" not in error  # what is whole starts no process

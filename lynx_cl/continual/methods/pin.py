@@ -27,7 +27,7 @@ class PinSettings(Settings):
     """`hidden` is the width of the network between code and insert."""
 
     hidden: int = Field(256, ge=1)
-    learning_rate: float = Field(4e-3, gt=0)
+    learning_rate: float = Field(2e-2, gt=0)
 
 
 class PositionalInsert(nn.Module):

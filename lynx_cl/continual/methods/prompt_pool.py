@@ -35,7 +35,7 @@ class PromptPoolSettings(Settings):
     length: int = Field(4, ge=1)
     chosen: int = Field(4, ge=1)
     pull: float = Field(0.5, ge=0)
-    learning_rate: float = Field(1e-2, gt=0)
+    learning_rate: float = Field(4e-2, gt=0)
 
     @model_validator(mode="after")
     def _within(self) -> PromptPoolSettings:
