@@ -78,7 +78,7 @@ class Bank(nn.Module):
 
     def bank_config(self) -> dict[str, Any]:
         """What a manifest keeps so that `load_bank` can build the bank again: settings, and taps by name."""
-        return {**self.config.model_dump(), "taps": [tap.name for tap in self.taps]}
+        return {**self.config.model_dump(mode="json", exclude_none=True), "taps": [tap.name for tap in self.taps]}
 
     def parameters_per_tap(self) -> dict[str, int]:
         """Parameters by tap; those in attention by the attention's module path."""

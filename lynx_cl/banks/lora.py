@@ -24,13 +24,17 @@ from lynx_cl.errors import LynxError
 
 
 class LoraConfig(Settings):
-    """`rank` of one expert; `scale` multiplies the whole change (peft's lora_alpha / r)."""
+    """`rank` of one expert; `scale` multiplies the whole change (peft's lora_alpha / r).
+
+    `sites` are module paths of linear layers to act on in place of those in the taps and in attention.
+    """
 
     rank: int = Field(8, ge=1, le=1024)
     experts: int = Field(4, ge=1, le=64)
     scale: float = Field(2.0, gt=0)
     attention: bool = False
     attention_layers: Literal["all", "taps"] = "all"
+    sites: tuple[str, ...] | None = None
 
 
 class LowRankExperts(Part):
@@ -71,7 +75,7 @@ class LoraBank(Bank):
     def build(cls, taps: Sequence[Tap], model: nn.Module, config: LoraConfig, generator: torch.Generator) -> LoraBank:
         parts: dict[str, Part] = {}
         linears: list[str] = []
-        for tap in taps:
+        for tap in taps if config.sites is None else ():
             if tap.sparse:
                 parts[tap.name] = LowRankExperts(tap.hidden, tap.hidden, config, True, generator)
             else:
@@ -81,7 +85,8 @@ class LoraBank(Bank):
                         f"tap {tap.name}: no linear projections for a lora bank to act on; no bank fits this family yet"
                     )
                 linears += [f"{tap.name}.{name}" for name in inside]
-        if config.attention:
+        linears += config.sites or ()
+        if config.attention and config.sites is None:
             layers = None if config.attention_layers == "all" else [tap.layer for tap in taps]
             linears += attention_projections(model, layers)
         for name in linears:

@@ -17,8 +17,9 @@ CARD_FILE = "base.yaml"
 class BaseCard(Settings):
     """What a base says about itself.
 
-    `taps` is a module path pattern with one `*` for the layer number, needed only where the family is unknown.
+    `taps` is a module path pattern with one `*` for the layer number; without it they are found by structure.
     `packs` is True for a base that was trained on several conversations about one picture in one row.
+    `chat_template` is a file beside the weights that is used in place of the processor's own template.
     `dtype` is what the base computes in: `auto` is that of its weights as they lie on disk.
     `understanding` is True for a base whose own task is the embedded world's image understanding: then it is measured.
     `pretraining` tells how the base was made.
@@ -31,6 +32,7 @@ class BaseCard(Settings):
     grammar: str = "keyed"
     packs: bool = False
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    chat_template: str | None = None
     understanding: bool = False
     pretraining: str = ""
     taps: str | None = None
@@ -48,6 +50,17 @@ def read_card(folder: Path) -> BaseCard:
     if not isinstance(values, dict):
         raise UsageError(f"{path}: a base card is a mapping of keys to values")
     return read_settings(BaseCard, {"name": folder.name, **values}, str(path))
+
+
+def write_card(folder: Path, card: BaseCard) -> Path:
+    """Writes what a base's card says otherwise than by default. Raises LynxError where it cannot be written."""
+    path = folder / CARD_FILE
+    text = yaml.safe_dump(card.model_dump(exclude_defaults=True), sort_keys=False, allow_unicode=True)
+    try:
+        path.write_text(f"# What Lynx-CL needs to know of this base; see `lynx-cl base show {folder}`.\n{text}")
+    except OSError as error:
+        raise LynxError(f"{path}: cannot be written ({error.strerror}); copy the base where you may write") from None
+    return path
 
 
 def find_base(name_or_path: str) -> Path | str:
@@ -98,3 +111,19 @@ def _check_shards(folder: Path) -> None:
             f"base {folder}: {len(missing)} of {len(shards)} weight files are missing ({missing[0]} first); "
             "copy or download them again"
         )
+
+
+def count_parameters(folder: Path) -> int:
+    """Parameters in a folder's weight files, read from their headers alone. Raises LynxError for a broken file."""
+    import math
+
+    from safetensors import SafetensorError, safe_open
+
+    total = 0
+    for path in sorted(folder.glob("model*.safetensors")):
+        try:
+            with safe_open(path, framework="numpy") as file:
+                total += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())
+        except (SafetensorError, OSError) as error:
+            raise LynxError(f"{path}: not a safetensors file ({error}); restore it") from None
+    return total

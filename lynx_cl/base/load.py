@@ -39,16 +39,19 @@ class Base:
         return self.processor is None or hasattr(self.processor, "image_processor")
 
 
-def load_base(name_or_path: str, *, dtype: str | None = None) -> Base:
+def load_base(name_or_path: str, *, dtype: str | None = None, card: BaseCard | None = None) -> Base:
     """Loads a shipped base ('nano'), a local folder or a hub name, through transformers' own Auto classes.
 
     A vision-language model, or a causal language model, which reads text alone. `dtype` None takes the base card's,
-    which is that of the weights on disk unless it says otherwise: nothing is upcast or downcast unasked. Its parameters
-    ask for no gradient and it is in evaluation mode. Raises UsageError for an unknown name or dtype, LynxError for a
-    folder that is no such model, lacks weights, or whose processor or chat template does not fit it.
+    which is that of the weights on disk unless it says otherwise: nothing is upcast or downcast unasked. `card` is used
+    in place of the folder's own. Its parameters ask for no gradient and it is in evaluation mode.
+
+    Raises UsageError for an unknown name or dtype, LynxError for a folder that is no such model, lacks weights, or
+    whose processor or chat template does not fit it.
     """
     place = find_base(name_or_path)
-    card = read_card(place) if isinstance(place, Path) else BaseCard(name=place)
+    if card is None:
+        card = read_card(place) if isinstance(place, Path) else BaseCard(name=place)
     dtype = dtype or card.dtype
     if dtype not in DTYPES:
         raise UsageError(f"base {name_or_path}: dtype '{dtype}' is unknown; known: {', '.join(DTYPES)}")
@@ -61,6 +64,8 @@ def load_base(name_or_path: str, *, dtype: str | None = None) -> Base:
     model = _load_model(place, reads_pictures, DTYPES[dtype])
     try:
         processor = load_processor(place, model_type, reads_pictures)
+        if card.chat_template is not None and isinstance(place, Path):
+            processor.chat_template = _read_template(place / card.chat_template)
         check_template(processor)
         path, digest = (place, fingerprint_folder(place)) if isinstance(place, Path) else (None, fingerprint(model))
         base = Base(card.name, path, model, processor, card, digest)
@@ -99,6 +104,13 @@ def image_token_id(model: Any) -> int | None:
     return None
 
 
+def _read_template(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise LynxError(f"its card names a chat template, {path.name}, that cannot be read: {error.strerror}") from None
+
+
 def _picture() -> Any:
     from PIL import Image
 
@@ -107,12 +119,17 @@ def _picture() -> Any:
 
 def _load_model(place: Path | str, reads_pictures: bool, dtype: Any) -> Any:
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+    from transformers.utils import logging as transformers_logging
 
     kind: Any = AutoModelForImageTextToText if reads_pictures else AutoModelForCausalLM
+    loudness = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # it would draw a table of what is missing, which is refused below
     try:
         model, found = kind.from_pretrained(place, dtype=dtype, output_loading_info=True)
     except (OSError, ValueError, ImportError, RuntimeError, KeyError, SafetensorError) as error:
         raise LynxError(f"base {place}: cannot be loaded: {_first_line(error)}") from None
+    finally:
+        transformers_logging.set_verbosity(loudness)
     missing, other = sorted(found["missing_keys"]), found.get("mismatched_keys") or ()
     if missing or other:
         # transformers fills such tensors with random numbers and goes on

@@ -49,6 +49,9 @@ def command(
     seed: SeedOption = None,
     resume: ResumeOption = False,
     dry_run: DryOption = False,
+    adapter: Annotated[
+        Path | None, typer.Option("--adapter", help="A PEFT LoRA trained elsewhere: the bank, as it is.")
+    ] = None,
     max_forgetting: ForgettingOption = None,
     max_growth: GrowthOption = None,
     max_total_growth: TotalOption = None,
@@ -73,6 +76,7 @@ def command(
         overrides=given(settings, max_minutes, seed),
         file=config,
         gates=Gates(max_forgetting, max_growth, max_total_growth),
+        adapter=adapter,
     )
     carry_out(plan, resume=resume, dry_run=dry_run, as_json=as_json)
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lynx_cl.cli.options import JsonOption
 from lynx_cl.cli.output import note, print_facts, print_json, print_table
-from lynx_cl.errors import LynxError, UsageError
+from lynx_cl.errors import UsageError
 
-app = typer.Typer(help="List, show and pretrain bases.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from lynx_cl.base.taps import Tap
+
+app = typer.Typer(help="List, show, add and pretrain bases.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -60,12 +63,49 @@ def show_base(
         from lynx_cl.base.taps import find_taps
 
         loaded = load_base(base)
-        facts["taps"] = [tap.name for tap in find_taps(loaded.model, every, loaded.card.taps)]
+        found = find_taps(loaded.model, every, loaded.card.taps)
+        facts["taps"] = found if as_json else [told(tap) for tap in found]
         facts["fingerprint"] = loaded.fingerprint
     if as_json:
         print_json(facts)
     else:
         print_facts(facts)
+
+
+@app.command("add")
+def add_base(
+    base: Annotated[Path, typer.Argument(help="A folder that holds a model and its processor.")],
+    name: Annotated[str | None, typer.Option("--name", help="What to call it; else the folder's name.")] = None,
+    taps: Annotated[
+        str | None, typer.Option("--taps", help="Module path with one * for the layer, where none are found.")
+    ] = None,
+    grammar: Annotated[str, typer.Option("--grammar", help="How boxes are written: brackets or keyed.")] = "brackets",
+    dtype: Annotated[str, typer.Option("--dtype", help="auto (as saved), float32, bfloat16 or float16.")] = "auto",
+    template: Annotated[
+        Path | None, typer.Option("--chat-template", help="A Jinja file to use in place of the processor's own.")
+    ] = None,
+    licence: Annotated[str, typer.Option("--licence", help="The licence of its weights.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Look at a base, and write its card (base.yaml) beside its weights.
+
+    Example: lynx-cl base add ./SmolVLM-256M-Instruct --licence Apache-2.0
+
+    The card names the family, the taps, the chat template and the box grammar. It is loaded once, so that a card is
+    written only for a base that works; `lynx-cl doctor --base` then tries it and tells what memory an add will need.
+    """
+    from lynx_cl.base.card import write_card
+    from lynx_cl.base.register import describe
+    from lynx_cl.data.grammar import get_grammar
+
+    get_grammar(grammar)
+    folder = base.expanduser()
+    card = describe(folder, name=name, taps=taps, grammar=grammar, dtype=dtype, template=template, licence=licence)
+    path = write_card(folder, card)
+    if as_json:
+        print_json({**card.model_dump(), "card": path})
+    else:
+        print_facts({"card": path, **card.model_dump(exclude_defaults=True)})
 
 
 @app.command("pretrain")
@@ -104,29 +144,19 @@ def pretrain_base(
         print_facts({"base": folder, **scores})
 
 
+def told(tap: Tap) -> tuple[str, str, str]:
+    """A tap as one line: where, how wide, of what kind."""
+    kind = "sparse mixture" if tap.sparse else "dense"
+    return tap.name, f"{tap.hidden} -> {tap.intermediate} -> {tap.hidden}", kind
+
+
 def _facts(folder: Path) -> dict[str, Any]:
-    from lynx_cl.base.card import read_card
+    from lynx_cl.base.card import count_parameters, read_card
 
     card = read_card(folder)
     facts: dict[str, Any] = {"name": card.name or folder.name, **card.model_dump(exclude={"name"}), "folder": folder}
-    facts["parameters"] = _parameters(folder)
+    facts["parameters"] = count_parameters(folder)
     scores = folder / "scores.json"
     if scores.exists():
         facts["scores"] = json.loads(scores.read_text(encoding="utf-8"))
     return facts
-
-
-def _parameters(folder: Path) -> int:
-    """Parameters in a folder's weight files, read from their headers alone."""
-    import math
-
-    from safetensors import SafetensorError, safe_open
-
-    total = 0
-    for path in sorted(folder.glob("model*.safetensors")):
-        try:
-            with safe_open(path, framework="numpy") as file:
-                total += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())
-        except (SafetensorError, OSError) as error:
-            raise LynxError(f"{path}: not a safetensors file ({error}); restore it") from None
-    return total

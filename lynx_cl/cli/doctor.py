@@ -1,4 +1,7 @@
-"""`lynx-cl doctor`: is everything here that the other commands need? It imports none of the heavy libraries."""
+"""`lynx-cl doctor`: is everything here that the other commands need? With --base, does a base work?
+
+Without --base it imports none of the heavy libraries.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,16 @@ import importlib.util
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
+
+import typer
 
 from lynx_cl.cli.options import HomeOption, JsonOption
-from lynx_cl.cli.output import print_json, print_table
-from lynx_cl.errors import LynxError
+from lynx_cl.cli.output import note, print_json, print_table
+from lynx_cl.errors import LynxError, UsageError
 from lynx_cl.home import Home, resolve_home, shipped
 
 LIBRARIES = ("torch", "transformers", "lightning", "torchmetrics", "mlflow", "faiss-cpu", "safetensors", "pillow")
@@ -32,12 +38,36 @@ class Check:
     advice: str = ""
 
 
-def command(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Check this installation and its home; exit 1 where something is amiss.
+def command(
+    base: Annotated[
+        str | None, typer.Option("--base", help="Try this base instead: a name, a folder or a hub name.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Argument(help="With --base: settings of the add, e.g. pictures_per_batch=4.")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check this installation and its home, or with --base a base; exit 1 where something is amiss.
 
-    Example: lynx-cl doctor --json
+    Example: lynx-cl doctor --base ./SmolVLM-256M-Instruct
+
+    With --base it is loaded and asked, a bank of each kind is trained for one step, and the memory that an add will
+    need is told. Nothing is written.
     """
-    checks = list(examine(resolve_home(home)))
+    if base is None:
+        if settings:
+            raise UsageError("doctor: settings are for --base; name a base to try")
+        tell(list(examine(resolve_home(home))), as_json)
+        return
+    from lynx_cl.continual.config import read_config
+    from lynx_cl.continual.trial import try_base
+
+    tell(list(try_base(base, read_config(settings or []), note)), as_json)
+
+
+def tell(checks: Sequence[Any], as_json: bool) -> None:
+    """Prints what was found. Raises LynxError where something is not well."""
     if as_json:
         print_json({"ok": all(check.ok for check in checks), "checks": checks})
     else:

@@ -29,9 +29,9 @@ COMMANDS = {  # name: what it is for; the module has the same name, and in it `a
     "evaluate": "Score every task, the forgetting, the growth and the routing.",
     "experiment": "Run studies of methods on sequences of tasks, compare and report them.",
     "data": "Build, list and show data sets.",
-    "base": "List, show and pretrain bases.",
+    "base": "List, show, add and pretrain bases.",
     "registry": "List, show, verify, sign, compare, move, merge and roll back what was learned.",
-    "doctor": "Check this installation and its home.",
+    "doctor": "Check this installation and its home, or a base.",
 }
 DISK = {
     errno.ENOSPC: "the disk is full; free some space, or name another folder with --home",

@@ -48,14 +48,22 @@ def merge_from(
 
 def export_one(
     task: Annotated[str, typer.Argument(help="A task, or one version of it as NAME@2.")],
-    file: Annotated[Path, typer.Argument(help="The archive to write.")],
+    file: Annotated[Path, typer.Argument(help="The archive to write, or with --peft the folder.")],
+    as_peft: Annotated[
+        bool, typer.Option("--peft", help="Write a PEFT adapter directory: a lora bank of one expert.")
+    ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write one task to one file: weights, router statistics, card, record and certificate.
 
     Example: lynx-cl registry export grounding grounding.lynx
+
+    With --peft it writes the bank alone, for use without Lynx-CL: plain transformers and peft then give its logits.
     """
+    if as_peft:
+        _export_peft(open_registry(home), task, file.expanduser(), as_json)
+        return
     from lynx_cl.registry.archive import export_task
 
     done = export_task(open_registry(home), task, file.expanduser())
@@ -63,6 +71,21 @@ def export_one(
         print_json(done)
     else:
         note(f"{file}: {done.task}@{done.version}, bank {done.bank[:12]}, {done.bytes / 1e6:.1f} MB")
+
+
+def _export_peft(registry: Registry, task: str, folder: Path, as_json: bool) -> None:
+    import safetensors.torch
+
+    from lynx_cl.banks.peft_format import export_adapter
+    from lynx_cl.base.places import base_of
+
+    version = registry.task(task)
+    tensors = safetensors.torch.load(registry.read(version.bank))
+    export_adapter(version.manifest.kind, version.manifest.bank_config, tensors, folder, base_of(registry))
+    if as_json:
+        print_json({"task": version.task, "version": version.version, "folder": folder, "base": base_of(registry)})
+    else:
+        note(f"{folder}: {version.task}@{version.version} as a PEFT adapter of {base_of(registry)}")
 
 
 def import_one(

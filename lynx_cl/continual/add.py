@@ -16,6 +16,8 @@ from typing import Any
 
 from lynx_cl.banks.base import Bank, bank_bytes, build_bank
 from lynx_cl.banks.growth import Growth, growth
+from lynx_cl.banks.peft_format import import_adapter
+from lynx_cl.base.fingerprint import digest
 from lynx_cl.base.load import Base, load_base
 from lynx_cl.base.places import remember_base
 from lynx_cl.base.taps import find_taps
@@ -157,6 +159,8 @@ def load(plan: Plan, say: Say) -> tuple[Base, Learned, str | None]:
 
 def first_bank(plan: Plan, base: Base, known: Learned) -> Bank:
     """The bank as training begins: new, or for an update the present one, which was read for this add alone."""
+    if plan.adapter is not None:
+        return import_adapter(base.model, plan.adapter, plan.base_card.taps)
     if plan.update and not plan.anew:
         return known.banks[plan.card.name]
     taps = find_taps(base.model, plan.config.taps.every, plan.base_card.taps)
@@ -195,7 +199,11 @@ def base_alone(plan: Plan, base: Base, known: Learned, tested: list[TaskUnderTes
 
 
 def train(plan: Plan, base: Base, bank: Bank, run: AddRun, say: Say, *, resume: bool, progress: bool) -> TrainResult:
-    """Trains the bank and logs its history."""
+    """Trains the bank and logs its history; one that was trained elsewhere is taken as it is."""
+    if plan.adapter is not None:
+        say(f"train: nothing; the bank is {plan.adapter}")
+        frozen, own = digest(base.model.state_dict().items()), digest(bank.state().items())
+        return TrainResult(0.0, 0, "adapter", 0, 0.0, [], frozen, frozen, own)
     pictures = plan.config.pictures_per_batch
     validation = fixed_batches(base, plan.source.groups("calibration"), pictures, VALIDATION_PICTURES)
 
@@ -252,7 +260,7 @@ def commit(
             "seed": plan.config.data.seed,
             "limit": plan.config.data.limit,
         },
-        training={**plan.config.train.model_dump(mode="json"), "pictures_per_batch": plan.config.pictures_per_batch},
+        training=_training(plan),
     )
     return plan.registry.add(
         manifest,
@@ -263,6 +271,12 @@ def commit(
         command=plan.command,
         expect=head,
     )
+
+
+def _training(plan: Plan) -> dict[str, Any]:
+    if plan.adapter is not None:
+        return {"adapter": plan.adapter.name}
+    return {**plan.config.train.model_dump(mode="json"), "pictures_per_batch": plan.config.pictures_per_batch}
 
 
 def _params(plan: Plan, base: Base, bank: Bank) -> dict[str, Any]:

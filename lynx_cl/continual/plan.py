@@ -43,6 +43,7 @@ class Plan:
     update: bool = False
     anew: bool = False  # of an update: starts from the base; else the bank starts as the present one, in all its shape
     gates: Gates = Gates()
+    adapter: Path | None = None  # a PEFT LoRA that is taken for the bank as it is
 
     @property
     def grammar(self) -> BoxGrammar:
@@ -67,6 +68,7 @@ def make_plan(
     update: bool = False,
     anew: bool = False,
     gates: Gates | None = None,
+    adapter: Path | None = None,
 ) -> Plan:
     """Resolves names and checks settings, data and home.
 
@@ -92,6 +94,13 @@ def make_plan(
             )
         if not anew:
             _check_shape(present, config)
+    if adapter is not None:
+        adapter = adapter.expanduser()
+        if not (adapter / "adapter_config.json").is_file():
+            raise UsageError(f"{adapter}: no adapter_config.json; give a folder that PEFT's save_pretrained wrote")
+        if kind not in (None, "lora"):
+            raise UsageError(f"--adapter gives a lora bank, not a {kind} one; leave --bank out")
+        kind = "lora"
     kind = kind or DEFAULT_KIND
     _check_kind(kind, config)
     spec = data or card.source
@@ -118,6 +127,7 @@ def make_plan(
         update=update,
         anew=anew,
         gates=gates or Gates(),
+        adapter=adapter,
     )
 
 

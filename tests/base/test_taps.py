@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from torch import nn
+from transformers import AutoModelForCausalLM, GPTNeoXConfig, MptConfig, OPTConfig
 
 from lynx_cl.base.taps import Tap, attention_projections, find_taps
 from lynx_cl.errors import LynxError, UsageError
@@ -68,3 +69,19 @@ def test_attention_projections() -> None:
     assert attention_projections(tiny_llava("phi3"), [0]) == [
         f"{PREFIX}.0.self_attn.{n}" for n in ("o_proj", "qkv_proj")
     ]
+
+
+SIZES = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 48}
+
+
+def test_families_of_other_names_are_found_by_structure() -> None:
+    neox = AutoModelForCausalLM.from_config(GPTNeoXConfig(**SIZES))
+    assert find_taps(neox, 1) == [Tap(f"gpt_neox.layers.{i}.mlp", i, 32, 48, False) for i in range(3)]
+    mpt = AutoModelForCausalLM.from_config(MptConfig(vocab_size=64, d_model=32, n_layers=3, n_heads=2))
+    assert [tap.name for tap in find_taps(mpt, 1)] == [f"transformer.blocks.{i}.ffn" for i in range(3)]
+    assert find_taps(mpt, 1)[0].intermediate == 128
+    flat = OPTConfig(**{k: v for k, v in SIZES.items() if k != "intermediate_size"}, ffn_dim=48, word_embed_proj_dim=32)
+    with pytest.raises(
+        LynxError, match="no feed-forward network found in 3 of 3 layers.*`taps:` in the base card .lynx-cl"
+    ):
+        find_taps(AutoModelForCausalLM.from_config(flat))

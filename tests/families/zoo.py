@@ -345,7 +345,7 @@ FAMILIES: dict[str, Family] = {
             "crop_size": {"height": 28, "width": 28},
         },
         {"image_token": "<image>"},
-        chat("<image>\\n"),
+        chat("<image>\n"),
     ),
     "llava_onevision": Family(
         llava_onevision,
@@ -353,7 +353,7 @@ FAMILIES: dict[str, Family] = {
         "LlavaOnevisionProcessor",
         {"num_image_tokens": 16, "vision_feature_select_strategy": "full"},
         square(28, "LlavaOnevisionImageProcessor", image_grid_pinpoints=[[28, 28], [28, 56], [56, 28], [56, 56]]),
-        template=chat("<image>\\n"),
+        template=chat("<image>\n"),
     ),
     "smolvlm": Family(
         idefics("SmolVLM"),
@@ -438,7 +438,7 @@ FAMILIES: dict[str, Family] = {
             "context_image_token": "<IMG_CONTEXT>",
             "video_token": "<video>",
         },
-        chat("<IMG_CONTEXT>\\n"),
+        chat("<IMG_CONTEXT>\n"),
     ),
     "mllama": Family(
         mllama,
@@ -506,7 +506,7 @@ FAMILIES: dict[str, Family] = {
         {"num_image_tokens": 16},
         square(28, "JanusImageProcessor", min_size=4),
         {"image_token": "<image>", "boi_token": "<start_of_image>", "eoi_token": "<end_of_image>"},
-        chat("<image>\\n"),
+        chat("<image>\n"),
     ),
     "ovis2": Family(
         ovis2,
@@ -514,7 +514,7 @@ FAMILIES: dict[str, Family] = {
         "Ovis2Processor",
         {"image_seq_length": 4},
         square(28, "Ovis2ImageProcessor", crop_to_patches=True, min_patches=1, max_patches=4),
-        template=chat("<image>\\n"),
+        template=chat("<image>\n"),
     ),
     "llama": Family(lambda: hf.LlamaConfig(**TEXT), "LlamaForCausalLM"),
     "qwen3": Family(lambda: hf.Qwen3Config(**TEXT, head_dim=16), "Qwen3ForCausalLM"),

@@ -15,6 +15,7 @@ family: llava
 licence: MIT (weights); CC BY-SA 4.0 (the OpenMoji glyphs of the pictures it was trained on)
 grammar: keyed
 packs: true
+dtype: float32 # the weights are kept in bfloat16, and were never computed with in it
 understanding: true
 description: >-
   A LLaVA-style model of transformers' own classes: Swin tower, MLP projector, Qwen3-MoE decoder (6 layers, every other
