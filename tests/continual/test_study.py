@@ -140,4 +140,6 @@ def test_a_base_that_changed_is_another_study(tmp_path: Path) -> None:
 
 def test_every_shipped_study_is_right(home: Home) -> None:
     for path in known_studies(home):
+        if "oc.env" in path.read_text():  # about data that users have: tests/continual/test_benchmark_layouts.py
+            continue
         assert read_study(str(path), [], home).cells()
