@@ -72,7 +72,8 @@ def _lines(file: BinaryIO) -> Iterator[Record]:
         try:
             yield Record(json.loads(text), start + len(line) - len(text), len(text), number)
         except ValueError as error:
-            yield Record(None, start, len(line), number, error=f"no JSON ({error})")
+            reason = f"no JSON ({error.msg})" if isinstance(error, json.JSONDecodeError) else "not UTF-8"
+            yield Record(None, start, len(line), number, error=reason)
 
 
 class _Document:

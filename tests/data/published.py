@@ -14,7 +14,7 @@ SIZE = (40, 30)
 
 def picture(path: Path, number: int = 0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", SIZE, (number * 7 % 256, 80, 120)).save(path)
+    Image.new("RGB", SIZE, (number * 7 % 256, number % 251, 120)).save(path)
 
 
 def coco_name(number: int, part: str = "train2014") -> str:

@@ -20,7 +20,7 @@ GROUNDING, CELLS = load_card("grounding"), load_card("cells")
     ("spec", "message"),
     [
         ("scot", r"'scot' is unknown; did you mean scout\?"),
-        ("parquet", "'parquet' is unknown; known: scout, scenes, voc:FOLDER"),
+        ("tar", "'tar' is unknown; known: scout, scenes, voc:FOLDER"),
         ("voc", "give it as voc:FOLDER"),
         ("voc:", "give it as voc:FOLDER"),
         ("scout:/data", "takes no folder"),
