@@ -111,13 +111,14 @@ def run_command(
 def compare_command(
     runs: RunsArgument = None, out: OutOption = None, home: HomeOption = None, as_json: JsonOption = False
 ) -> None:
-    """Print how methods compare, with 95 % intervals, and write the figures.
+    """Print how methods compare, with 95 % intervals, and write the figures; with --out tables too, to be kept.
 
-    Example: lynx-cl experiment compare smoke
+    Example: lynx-cl experiment compare smoke --out results
 
     With --json: a list with one entry a cell; R has the base alone as row 0, its tasks are the base's own (where it has
     some) and then those of the order; what was not measured is null. R_strict and R_normalised are R of the answers
-    read strictly and normalised. Figures go to studies/STUDY/figures in the home.
+    read strictly and normalised. Figures go to studies/STUDY/figures in the home, or with the tables (methods.csv,
+    R.csv, tables.md, study.json) to OUT/STUDY.
     """
     where = resolve_home(home)
     _copy_later(where)
@@ -188,8 +189,14 @@ def _compare(where: Home, runs: list[str], out: Path | None, as_json: bool) -> N
 
     for name in dict.fromkeys(table.study for table in tables):
         place = out / name if out is not None else folders[name].path / "figures"
-        for path in draw_study([row for row in made if row.study == name], place):
+        own = [row for row in made if row.study == name]
+        for path in draw_study(own, place):
             note(f"figure: {path}")
+        if out is not None:
+            from lynx_cl.tracking.study_tables import write_tables
+
+            for path in write_tables(folders[name].study(), own, HEADER[1:], [_row(r, made)[1:] for r in own], place):
+                note(f"table: {path}")
 
 
 def _copy_later(where: Home) -> None:

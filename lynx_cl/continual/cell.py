@@ -126,13 +126,17 @@ def _stages(home: Home, study: Study, cell: Cell, folder: CellFolder, say: Say, 
         course.run_dir(stage).mkdir(parents=True, exist_ok=True)
         took: Learning = method.learn(stage)
         fault_point("study.learned")
-        say(f"measure: after {cell.order[stage - 1]}")
-        started = time.monotonic()
-        measured = method.measured(tests, study.evaluation.batch_size)
-        row = stage_result(stage, cell.order[stage - 1], tests, measured, time.monotonic() - started)
+        row = None if kind.learns else study_folder(home, study.name).alone()
+        if row is None:
+            say(f"measure: after {cell.order[stage - 1]}")
+            started = time.monotonic()
+            measured = method.measured(tests, study.evaluation.batch_size)
+            row = stage_result(stage, cell.order[stage - 1], tests, measured, time.monotonic() - started)
         added = method.added()
         state = safetensors.torch.save({k: t.detach().cpu().contiguous() for k, t in method.state().items()})
         more = {
+            "stage": stage,
+            "task": cell.order[stage - 1],
             "growth_total": added.total / whole,
             "growth_active": added.active / active,
             "size": len(state),

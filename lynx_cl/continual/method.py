@@ -45,7 +45,8 @@ class Method:
     """One way to learn tasks one after another.
 
     `routes`: requests are answered task-blind through the method's own router. `given`: its answers need to be told the
-    task, so they are a bound and no contender. `at_once`: it learns all tasks at the last stage.
+    task, so they are a bound and no contender. `at_once`: it learns all tasks at the last stage. `learns`: False where
+    it stays the base alone, which is not measured again then.
     """
 
     name: ClassVar[str]
@@ -53,6 +54,7 @@ class Method:
     routes: ClassVar[bool] = False
     given: ClassVar[bool] = False
     at_once: ClassVar[bool] = False
+    learns: ClassVar[bool] = True
 
     def __init__(self, course: Course, settings: Any) -> None:
         self.course, self.config = course, settings

@@ -12,7 +12,9 @@ class ZeroShotSettings(Settings):
 
 @method(ZeroShotSettings)
 class ZeroShot(Method):
-    """Learns nothing."""
+    """Learns nothing, so that each of its rows is that of the base alone."""
+
+    learns = False
 
     def learn(self, stage: int) -> Learning:
         return Learning(0.0)

@@ -1,0 +1,127 @@
+"""What a study came to, as files to be kept beside it: CSV tables, one page of Markdown, where and how it was run.
+
+Documents show such tables between two marks, and are written anew by
+
+    python -m lynx_cl.tracking.study_tables README.md docs/studies.md
+
+    <!-- table experiments/results/smoke/methods.csv: method, ACC, forgetting -->
+    ...
+    <!-- end of table -->
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import platform
+import re
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from lynx_cl.continual.comparison import FORMS, CellTable, MethodRow
+from lynx_cl.continual.study import Study
+from lynx_cl.errors import UsageError
+
+_MARKED = re.compile(
+    r"(?P<begin><!-- table (?P<file>\S+?)(?:: (?P<columns>[^\n]+?))? -->\n).*?(?P<end><!-- end of table -->)", re.DOTALL
+)
+_LIBRARIES = ("torch", "transformers", "peft", "lightning", "numpy", "faiss-cpu")
+
+
+def write_tables(
+    study: Study, rows: Sequence[MethodRow], header: Sequence[str], cells: Sequence[Sequence[str]], folder: Path
+) -> list[Path]:
+    """`methods.csv` (the comparison as it is printed: `header` and its `cells`), `R.csv`, `tables.md` and `study.json`.
+
+    R.csv has a line for each cell, stage and task. study.json holds the settings, what of it was run, and on what.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    methods = _write(folder / "methods.csv", header, cells)
+    lines = [line for row in rows for cell in row.cells for line in _lines(cell)]
+    names = ("method", "order", "seed", "stage", "learned", "task", "blind", "given", *FORMS)
+    matrix = _write(folder / "R.csv", names, lines)
+    page = folder / "tables.md"
+    title = study.title or study.name
+    parts = [f"# {title}", f"Run by `lynx-cl experiment run {study.name}`; settings in study.json.", markdown(methods)]
+    for row in rows:
+        for cell in row.whole:
+            stages = zip(["base alone", *cell.cell.order], cell.table().tolist(), strict=True)
+            body = [(name, *map(_score, line)) for name, line in stages]
+            parts += [f"## {cell.cell.key}", _markdown(("after", *cell.columns), body)]
+    page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    told = {
+        "study": study.model_dump(mode="json"),
+        "cells": {cell.cell.key: _state(cell) for row in rows for cell in row.cells},
+        "seconds_of_training": round(sum(stage.training for row in rows for c in row.cells for stage in c.stages)),
+        "machine": f"{platform.machine()}, {platform.system()}",
+        "python": platform.python_version(),
+        "libraries": {name: version(name) for name in _LIBRARIES},
+    }
+    facts = folder / "study.json"
+    facts.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    return [methods, matrix, page, facts]
+
+
+def markdown(file: Path, columns: Sequence[str] = ()) -> str:
+    """A CSV file as a Markdown table, all of it or some columns. Raises UsageError for a file or column that is not."""
+    try:
+        with file.open(newline="", encoding="utf-8") as opened:
+            header, *rows = list(csv.reader(opened))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file}: no CSV table ({error})") from None
+    for name in columns:
+        if name not in header:
+            raise UsageError(f"{file}: has no column '{name}'; it has {', '.join(header)}")
+    places = [header.index(name) for name in columns or header]
+    return _markdown([header[i] for i in places], [[row[i] for i in places] for row in rows])
+
+
+def refreshed(text: str, root: Path) -> str:
+    """A document with every marked table as its CSV file, a path from `root`, has it now. Raises as `markdown`."""
+
+    def table(found: re.Match[str]) -> str:
+        columns = [name.strip() for name in (found["columns"] or "").split(",") if name.strip()]
+        return f"{found['begin']}\n{markdown(root / found['file'], columns)}\n\n{found['end']}"
+
+    return _MARKED.sub(table, text)
+
+
+def _lines(cell: CellTable) -> list[tuple[str, ...]]:
+    tables = [cell.table(which).tolist() for which in ("blind", "aware", *FORMS)]
+    names = ["", *cell.cell.order]
+    key = (cell.cell.label, str(cell.cell.number), str(cell.cell.seed))
+    return [
+        (*key, str(stage), names[stage], task, *(_score(table[stage][place]) for table in tables))
+        for stage in range(len(names))
+        if any(value == value for value in tables[0][stage])
+        for place, task in enumerate(cell.columns)
+    ]
+
+
+def _state(cell: CellTable) -> str:
+    if cell.failure is not None:
+        return f"failed: {cell.failure}"
+    return "whole" if cell.whole else f"{max(0, len(cell.stages) - 1)} of {len(cell.cell.order)} stages"
+
+
+def _write(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+    return path
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _score(value: float) -> str:
+    return f"{value:.4f}" if value == value else ""
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        document = Path(name)
+        document.write_text(refreshed(document.read_text(encoding="utf-8"), Path.cwd()), encoding="utf-8")
