@@ -45,7 +45,8 @@ class Drawn:
         if reader.pictures is not None:
             card = self.card or load_card(reader.card)
             part = reader.pictures(spec, Wanted(card, card.box_grammar(), self.seed, self.limit, spec)).splits
-            for number in range(len(part.get(split, ()))):
+            most = self.limit if self.card is None else None  # which of a task's pictures count is not known yet
+            for number in range(len(part.get(split, ())))[:most]:
                 try:
                     picture = part[split][number]
                 except LynxError:

@@ -39,7 +39,9 @@ def llava_source(file: Path, wanted: Wanted) -> DataSource:
     images = spec.folder("images", file.parent)
     answers = spec.file("answers")
     read = reader(images)
-    tested = reader(spec.folder("test_images", images), read_answers(answers) if answers is not None else None)
+    elsewhere = spec.folder("test_images", images)
+    prefix = "" if elsewhere == images else f"{elsewhere.name}/"  # the same name may be another picture there
+    tested = reader(elsewhere, read_answers(answers) if answers is not None else None, prefix)
     test, calibration = spec.file("test"), spec.file("calibration")
     learn = WHOLE if test is None else LEARN
     if calibration is not None:
@@ -58,8 +60,11 @@ def llava_source(file: Path, wanted: Wanted) -> DataSource:
     )
 
 
-def reader(images: Path, answers: Mapping[str, tuple[str, ...]] | None = None) -> Callable[[Record], Talk | None]:
-    """What makes a Talk of a record whose pictures lie in `images`; None for a record without a picture.
+def reader(
+    images: Path, answers: Mapping[str, tuple[str, ...]] | None = None, prefix: str = ""
+) -> Callable[[Record], Talk | None]:
+    """What makes a Talk of a record whose pictures lie in `images`; None for a record without a picture. `prefix`
+    stands before the pictures' keys.
 
     With `answers`, those of a question's number or a picture's name are its references, and the first that most people
     gave its answer where the record has none.
@@ -84,7 +89,11 @@ def reader(images: Path, answers: Mapping[str, tuple[str, ...]] | None = None) -
         kind = value.get("answer_type", "")
         turns = _turns(value, given)
         return Talk(
-            name.removeprefix("./"), os.path.join(place, name), turns, given, kind if isinstance(kind, str) else ""
+            prefix + name.removeprefix("./"),
+            os.path.join(place, name),
+            turns,
+            given,
+            kind if isinstance(kind, str) else "",
         )
 
     return read

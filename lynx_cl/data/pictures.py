@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -136,8 +137,8 @@ def file_digests(pictures: PictureSet) -> dict[str, str]:
 
 
 def told_from(path: Path, folder: Path) -> str:
-    """A path as told from a folder where it lies in it, else as it is."""
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
+    """A path as told from a folder, in it or beside it: a set that is moved as a whole keeps its digest."""
+    return Path(os.path.relpath(path, folder)).as_posix()
 
 
 def plain_label(label: str) -> str:

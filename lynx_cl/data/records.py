@@ -55,13 +55,14 @@ class Part:
 
     `read` raises Broken. `splits` maps the split of a picture's name to the one it goes to; `section` is the part of
     the JSON object that holds the records, empty where the file is an array or lines, None where it is an object whose
-    members are records.
+    members are records. `apart` says that its pictures are known to be others than those of every other part.
     """
 
     path: Path
     read: Callable[[Record], Talk | None]
     splits: Mapping[str, str]
     section: str | None = ""
+    apart: bool = False
 
     def records(self) -> Iterator[Record]:
         """Its records. Raises LynxError where the file is broken as a whole."""
@@ -84,11 +85,13 @@ class Problem:
 
 @dataclass
 class Tally:
-    """How many records were seen, were broken, or were passed over since they are about no picture."""
+    """How many records were seen, were broken, or were passed over: since they are about no picture, or since their
+    picture is `shared` with a file that is tested on or calibrated with."""
 
     seen: int = 0
     broken: int = 0
     passed: int = 0
+    shared: int = 0
     first: list[str] = field(default_factory=list)
 
     def note(self, problem: str) -> None:
@@ -113,6 +116,8 @@ class Tally:
             said += [f"  {problem}" for problem in self.first]
         if self.passed:
             said.append(f"{self.passed} of {self.seen} records are about no picture and passed over")
+        if self.shared:
+            said.append(f"{self.shared} of {self.seen} records are about pictures of another split; left out of train")
         return said
 
 
@@ -169,14 +174,13 @@ class Records:
         stored = load_index(self._facts(), self.paths)
         if stored is not None:
             facts = stored["tally"]
-            seen, broken, passed, first = facts
-            tally = Tally(seen, broken, passed, first)
+            tally = Tally(*facts)
             tally.check(self.name, self.max_broken)
             arrays = [stored[name] for name in ("offset", "length", "part", "split")]
         else:
             tally = Tally()
             arrays = self._pass(tally)
-            told = [tally.seen, tally.broken, tally.passed, tally.first]
+            told = [tally.seen, tally.broken, tally.passed, tally.shared, tally.first]
             names = ("offset", "length", "part", "split")
             store_index(self._facts(), self.paths, dict(zip(names, arrays, strict=True)), told)
         offset, length, part, split = arrays
@@ -186,6 +190,14 @@ class Records:
     @property
     def paths(self) -> tuple[Path, ...]:
         return tuple(part.path for part in self.parts)
+
+    @cached_property
+    def _held(self) -> frozenset[int]:
+        """Hashes of the paths of all pictures of files that are for one split alone other than train."""
+        ours = {"calibration", "test"}
+        own = [part for part in self.parts if set(part.splits.values()) <= ours and not part.apart]
+        found = (found for part in own for found in self._look(part, Tally()) if isinstance(found, tuple))
+        return frozenset(hash(os.path.normpath(talk.image)) for _, talk in found)
 
     def problems(self) -> Iterator[str]:
         """What is wrong in the files, a line a record, however much it is; broken pictures too."""
@@ -219,12 +231,16 @@ class Records:
 
     def _usable(self, part: Part, tally: Tally) -> Iterator[tuple[Record, Talk, str]]:
         """The records of a part that are sound, with their talks and splits; the others are counted."""
+        held = self._held if "train" in part.splits.values() else frozenset()
         for found in self._look(part, tally):
             if isinstance(found, Problem):
                 tally.note(str(found))
             elif found is not None:
                 record, talk = found
-                yield record, talk, part.splits[split_of(talk.key)]
+                if held and hash(os.path.normpath(talk.image)) in held:
+                    tally.shared += 1
+                else:
+                    yield record, talk, part.splits[split_of(talk.key)]
             if tally.seen % CHECKED == 0:
                 tally.check(self.name, self.max_broken)
         tally.check(self.name, self.max_broken)

@@ -34,7 +34,7 @@ def vqav2_source(folder: Path, wanted: Wanted) -> DataSource:
         questions = _needed(wanted, folder / f"v2_OpenEnded_mscoco_{part}_questions.json")
         answers = _Answers(_needed(wanted, folder / f"v2_mscoco_{part}_annotations.json"))
         files.append(answers.file)
-        parts.append(Part(questions, _vqav2(answers, images / part, part), splits, "questions"))
+        parts.append(Part(questions, _vqav2(answers, images / part, part), splits, "questions", apart=True))
     return _source(wanted, folder, parts, "vqa v2", files)
 
 
@@ -67,7 +67,7 @@ def vizwiz_source(folder: Path, wanted: Wanted) -> DataSource:
     https://vizwiz.org/tasks-and-datasets/vqa."""
     images = wanted.spec.folder("images", folder)
     parts = [
-        Part(_needed(wanted, folder / "Annotations" / f"{part}.json"), _vizwiz(images / part), splits)
+        Part(_needed(wanted, folder / "Annotations" / f"{part}.json"), _vizwiz(images / part), splits, apart=True)
         for part, splits in (("train", LEARN), ("val", ONLY["test"]))
     ]
     return _source(wanted, folder, parts, "vizwiz")

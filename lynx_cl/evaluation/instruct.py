@@ -86,14 +86,14 @@ def relaxed_match(answer: str, truth: str) -> bool:
 
 
 def choice(answer: str) -> str:
-    """The letter of the option that an answer names, empty where it names none.
+    """The letter of the option that an answer names, empty where it names none, by the rule of ScienceQA's scripts: the
+    letter before a full stop at its beginning, else its first word of one letter.
 
     >>> choice("B"), choice("b."), choice("B. a dog"), choice("The answer is C."), choice("Because of it")
     ('B', 'B', 'B', 'C', '')
     """
     text = answer.strip()
-    found = re.fullmatch(r"\(?([A-Za-z])[).:]?", text) or re.match(r"\(?([A-Z])[).:]\s", text)
-    found = found or re.search(r"[Tt]he (?:correct )?answer is:? \(?([A-Z])\b", text)
+    found = re.match(r"([A-Z])\. ", text) or re.search(r"\b(\w)\b", text)
     return found[1].upper() if found else ""
 
 

@@ -193,13 +193,15 @@ def test_an_index_is_kept_for_the_next_time(tmp_path, monkeypatch):
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path):
-    write_llava(tmp_path, 1)
+    write_llava(tmp_path, 3)
     line = json.dumps(talk("train-000.png", "What is it? " * 20, "A thing."))
+    for name in ("001", "002"):
+        (tmp_path / f"{name}.jsonl").write_text(line.replace("train-000", f"train-{name}"))
     peaks = []
     for count in (1_000, 12_000):
         file = tmp_path / f"{count}.jsonl"
         file.write_text(f"{line}\n" * count)
-        source = open_source(f"llava:{file}?images=images&test=1000.jsonl&calibration=1000.jsonl")
+        source = open_source(f"llava:{file}?images=images&test=001.jsonl&calibration=002.jsonl")
         tracemalloc.start()
         assert len(source.groups("train")) == count
         peaks.append(tracemalloc.get_traced_memory()[1])
@@ -249,3 +251,31 @@ def test_mistakes_in_a_name(tmp_path, options, task, message):
         open_source(f"llava:{tmp_path}")
     with pytest.raises(UsageError, match="task 'instruct' is of kind instruct"):
         open_source("scenes", load_card("instruct"), limit=3)
+
+
+def test_pictures_of_the_test_file_are_left_out_of_train_and_said(tmp_path):
+    file = write_llava(tmp_path, 40)
+    lines = file.read_text().splitlines()
+    (tmp_path / "test.jsonl").write_text("\n".join(line.replace('"train-', '"./train-') for line in lines[:4]))
+    source = opened(file, test="test.jsonl")
+    streamed = {e.image_key for e in source.examples("train")} | {e.image_key for e in source.examples("calibration")}
+    counts = source.summary()["pictures"]
+    assert counts["test"] == 4 and counts["train"] + counts["calibration"] == 36 == len(streamed)
+    assert "train-003.png" not in streamed
+    assert source.remarks() == ["4 of 44 records are about pictures of another split; left out of train"]
+
+
+def test_pictures_of_one_name_in_two_folders_are_two(tmp_path):
+    file = write_llava(tmp_path / "a", 40)
+    write_llava(tmp_path / "b", 10)
+    spec = f"llava:{file}?images=images&test=../b/train.jsonl&test_images=../b/images"
+    source = open_source(spec)
+    assert source.summary()["pictures"]["test"] == 10 and source.remarks() == []
+    keys = {split: {e.image_key for e in source.examples(split)} for split in SPLITS}
+    assert not keys["test"] & (keys["train"] | keys["calibration"])
+
+
+def test_a_set_that_is_moved_keeps_its_digest(tmp_path):
+    before = opened(write_llava(tmp_path / "a", 40)).digest()
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert opened(tmp_path / "b" / "train.jsonl").digest() == before

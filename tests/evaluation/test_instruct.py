@@ -89,7 +89,7 @@ def test_numbers_choices_and_boxes():
     assert relaxed_match("95", "100") and not relaxed_match("94.9", "100")
     assert relaxed_match("0", "0") and not relaxed_match("0.01", "0") and relaxed_match("12%", "0.12")
     assert not contains("Dog", "dog") and not contains(" ", "dog")
-    assert choice("(d)") == "D" and choice("A dog") == "" and choice("The correct answer is: B") == "B"
+    assert choice("(d)") == "D" and choice("A dog") == "A" and choice("The correct answer is: B") == "B"
     assert same_box("0 0 1 1", "[0.0, 0.0, 1.0, 0.5]") and not same_box("0 0 1 1", "[0.0, 0.0, 1.0, 0.49]")
     assert not same_box("1 2 3", "1 2 3 4")
 
