@@ -154,7 +154,7 @@ def test_cells_die_with_their_study(undisturbed: tuple[Home, Path], tmp_path: Pa
 
 def cells_of(home: Home) -> list[str]:
     """The processes that run cells of a home."""
-    told = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    told = subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
     return [line for line in told if f"lynx_cl.continual.cell {home.path} " in line]
 
 
