@@ -25,10 +25,12 @@ from lynx_cl.base.kernels import EXPERTS
 from lynx_cl.base.load import Base, image_token_id, load_base
 from lynx_cl.base.repair import repair
 from lynx_cl.base.taps import find_taps
+from lynx_cl.continual.trial import sees_sides
 from lynx_cl.data.collate import Batch, encode
 from lynx_cl.data.example import Example, Provenance, Step, Target, to_pixels
 from lynx_cl.data.grammar import get_grammar
 from lynx_cl.evaluation.generate import Request, answer
+from lynx_cl.router.trunk import TrunkEmbedder
 from lynx_cl.training.config import TrainConfig
 from lynx_cl.training.module import BankModule
 from lynx_cl.training.optimizer import BankOptimizer
@@ -279,6 +281,8 @@ def test_several_pictures_of_odd_sizes(loaded: Callable[[str], Base], name: str)
 def test_boxes_are_of_the_original_picture(loaded: Callable[[str], Base], name: str) -> None:
     """Whatever a family resizes a picture to, what is learned and read back are fractions of the original's sides."""
     base = loaded(name)
+    cropping = name == "llava"  # LLaVA-1.5's processor cuts the sides off
+    assert [sees_sides(base, size) for size in ((900, 300), (300, 900))] == [not cropping] * 2
     for size in ((40, 200), (333, 57)):
         one = example(1, size)
         batch = encode(base.processor, [one], pack=False)
@@ -286,6 +290,18 @@ def test_boxes_are_of_the_original_picture(loaded: Callable[[str], Base], name: 
         [(_, box)] = get_grammar("brackets").parse(written[0].strip())
         found, true = to_pixels(box, one.size), to_pixels(one.targets[0].box, size)
         assert all(abs(a - b) <= 0.0051 * max(size) for a, b in zip(found, true, strict=True))
+
+
+@pytest.mark.parametrize("name", PICTURED)
+def test_the_router_looks_through_the_base(loaded: Callable[[str], Base], name: str) -> None:
+    base = loaded(name)
+    embedder = TrunkEmbedder(base)
+    asks = [Request("Where is it?", picture(i, (64, 64))) for i in range(2)]
+    rows = embedder.embed([*asks, Request("How many?", asks[0].image)])
+    assert rows.shape == (3, 3 * 32) and np.isfinite(rows).all()
+    assert not np.allclose(rows[0], rows[2], atol=1e-4)
+    below = name != "mllama"  # there, pictures enter by cross-attention in the very layer that is tapped first
+    assert np.allclose(rows[0], rows[1], atol=1e-4) != below
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
