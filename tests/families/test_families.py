@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
 from lynx_cl.banks.attach import attach
 from lynx_cl.banks.base import Bank, bank_bytes, build_bank, load_bank
+from lynx_cl.banks.growth import active_parameters, total_parameters
 from lynx_cl.base.card import BaseCard
 from lynx_cl.base.chat import chat_text, model_inputs
 from lynx_cl.base.fingerprint import digest, fingerprint_folder
@@ -116,10 +117,12 @@ def bank_of(base: Base, kind: str = "twin", seed: int = 0, **config: Any) -> Ban
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_taps_are_found_in_every_layer(loaded: Callable[[str], Base], name: str) -> None:
-    taps = find_taps(loaded(name).model, 1)
+    model = loaded(name).model
+    taps = find_taps(model, 1)
     assert [tap.layer for tap in taps] == list(range(LAYERS))
     assert tuple(tap.layer for tap in taps if tap.sparse) == FAMILIES[name].sparse
     assert all(tap.hidden == 32 for tap in taps)
+    assert (active_parameters(model) < total_parameters(model)) == bool(FAMILIES[name].sparse)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
