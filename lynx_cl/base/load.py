@@ -152,9 +152,14 @@ def _kind(place: Path | str) -> tuple[str, bool]:
     )
 
     try:
-        model_type = AutoConfig.from_pretrained(place).model_type
+        config = AutoConfig.from_pretrained(place)
     except (OSError, ValueError, KeyError) as error:
         raise LynxError(f"base {place}: {_first_line(error)}") from None
+    model_type = config.model_type
+    if config.is_encoder_decoder or config.get_text_config(decoder=True).is_encoder_decoder:
+        raise LynxError(
+            f"base {place}: a '{model_type}' model has an encoder and a decoder; banks act in decoders alone"
+        )
     if model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         return model_type, True
     if model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:

@@ -33,7 +33,7 @@ def base_of(registry: Registry, otherwise: str = "nano") -> str:
     """What to load as a registry's base: where it was when it was last used, else its name, else `otherwise`.
 
     `otherwise` is what a command line says; a registry that does not exist yet takes it. Whether it is the same base is
-    for the fingerprint to say. Raises LynxError where the base is nowhere.
+    for the fingerprint to say. Raises LynxError where the base was moved away.
     """
     if not registry.exists():
         return otherwise
@@ -47,8 +47,11 @@ def base_of(registry: Registry, otherwise: str = "nano") -> str:
     except LynxError:
         if Path(otherwise).expanduser().is_dir():
             return otherwise
-        was = f"it was at {place}, and is not there now" if place else "this home has not seen it yet"
-        raise LynxError(f"{registry.path}: its base '{base.name}': {was}; give its folder with --base") from None
+        if place is None:
+            return base.name  # whoever loads it says that it is nowhere
+        raise LynxError(
+            f"{registry.path}: its base '{base.name}' was at {place}, and is not there now; give its folder with --base"
+        ) from None
 
 
 def _places(registry: Registry) -> dict[str, str]:

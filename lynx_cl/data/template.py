@@ -14,6 +14,8 @@ from lynx_cl.errors import LynxError
 
 _MARKS = ("\u2460", "\u2461", "\u2462", "\u2463")  # stand for question, answer, question, answer in the template
 
+_PLAIN = "give the base one with plain turns (lynx-cl base add FOLDER --chat-template FILE)"
+
 Turn = tuple[list[int], list[int]]
 
 
@@ -22,7 +24,8 @@ class Template:
     """A chat template's fixed parts: picture QUESTION ask ANSWER close, then again QUESTION ... after `again`.
 
     `picture` ends with the image token, `first` follows it up to the question, `lead` stands between the end of the
-    generation prompt and the answer.
+    generation prompt and the answer. `end` ends an answer where the template's `close` does not: it is the
+    end-of-text token where that holds no special token, else empty.
     """
 
     picture: str
@@ -31,6 +34,7 @@ class Template:
     lead: str
     close: str
     again: str
+    end: str = ""
 
     def write(self, example: Example) -> tuple[str, list[int]]:
         """A whole conversation, and where in it each question and each answer begins and the last answer ends.
@@ -42,7 +46,7 @@ class Template:
         for number, step in enumerate(example.steps):
             text += (self.again if number else self.first) + step.question + self.ask
             places.append(len(text))
-            text += self.lead + step.answer + self.close
+            text += self.lead + step.answer + self.end + self.close
             places.append(len(text))
         return text, places
 
@@ -66,13 +70,37 @@ def read_template(processor: Any) -> Template:
         picture, first = before.split(token) if token else (before, "")
         again = after.removeprefix(close)
     except ValueError:
-        raise LynxError(
-            "chat template: its turns cannot be told apart; give the base a template with plain turns"
-        ) from None
+        raise LynxError(f"chat template: its turns cannot be told apart; {_PLAIN}") from None
     second, end = rest.split(_MARKS[3])
     if not (between.startswith(ask) and second == between and after.startswith(close) and end == close):
-        raise LynxError("chat template: a later turn changes an earlier one; give the base a template with plain turns")
-    return Template(picture + (token or ""), first, ask, between[len(ask) :], close, again)
+        raise LynxError(f"chat template: a later turn changes an earlier one; {_PLAIN}")
+    ends = any(special in close for special in special_tokens(processor))  # else a bank would never learn to stop
+    return Template(
+        picture + (token or ""), first, ask, between[len(ask) :], close, again, "" if ends else _end(processor)
+    )
+
+
+def special_tokens(processor: Any) -> dict[str, int]:
+    """The special tokens of a processor's tokenizer, and their numbers."""
+    added = getattr(getattr(processor, "tokenizer", None), "added_tokens_decoder", {})
+    return {token.content: number for number, token in added.items() if token.special and token.content.strip()}
+
+
+def stops(processor: Any) -> list[int]:
+    """The tokens that end an answer as it was learned: the special ones with which the template closes a turn.
+
+    None for a template that cannot be taken apart: no bank has learned from that.
+    """
+    try:
+        template = template_of(processor)
+    except LynxError:
+        return []
+    closing = template.end + template.close
+    return sorted(number for token, number in special_tokens(processor).items() if token in closing)
+
+
+def _end(processor: Any) -> str:
+    return str(getattr(getattr(processor, "tokenizer", None), "eos_token", None) or "")
 
 
 _templates: dict[int, tuple[Any, Template]] = {}

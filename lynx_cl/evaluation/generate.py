@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from lynx_cl.base.chat import chat_text, model_inputs, picture_tokens
+from lynx_cl.data.template import stops
 from lynx_cl.router.embedders import Request, Rows, Sight
 
 if TYPE_CHECKING:
@@ -88,10 +89,18 @@ def _answer_batch(base: Base, inputs: Any, rows: Sequence[int], answers: list[st
             do_sample=False,
             num_beams=1,
             pad_token_id=base.processor.tokenizer.pad_token_id,
+            eos_token_id=_ends(base),
         )
     new = output[:, inputs["input_ids"].shape[1] :]
     for index, text in zip(rows, base.processor.batch_decode(new, skip_special_tokens=True), strict=True):
         answers[index] = text.strip()
+
+
+def _ends(base: Base) -> list[int] | None:
+    """What ends an answer: what the base says ends one, and what banks learned to end theirs with."""
+    own = base.model.generation_config.eos_token_id
+    own = [] if own is None else own if isinstance(own, list) else [own]
+    return sorted({*own, *stops(base.processor)}) or None
 
 
 def _batches(base: Base, requests: Sequence[Request], batch_size: int) -> Iterator[tuple[tuple[int, ...], Any]]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from lynx_cl.base.chat import chat_text, model_inputs
+from lynx_cl.base.load import image_token_id
 from lynx_cl.base.taps import find_taps
 from lynx_cl.errors import LynxError
 from lynx_cl.router.embedders import Request, Rows, unit
@@ -44,13 +45,16 @@ class TrunkEmbedder:
 
     def __init__(self, base: Base) -> None:
         self.base = base
+        token = image_token_id(base.model)
+        if token is None:
+            raise LynxError(f"base {base.name}: it reads text alone; use the router's text embedder")
         tap = find_taps(base.model, pattern=base.card.taps)[0]
         self.dimension = 3 * tap.hidden
         self.digest = f"{base.fingerprint}-{tap.layer}-words"
         self.layer = tap.name.rpartition(".")[0]
         self._words = base.model.get_input_embeddings()
         self._weights = torch.tensor([1.0, 1.0, PICTURE], device=base.model.device)[:, None]
-        self._image_token = base.model.config.image_token_id
+        self._image_token = token
 
     def embed(self, requests: Sequence[Request]) -> Rows:
         """Rows (requests, 3 x hidden). Raises LynxError where a request comes without a picture."""

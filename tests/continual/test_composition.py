@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -135,8 +136,11 @@ def test_policies_are_scored_by_what_their_banks_say(base: Base, monkeypatch: py
     assert plain["policies"]["plan"] == {"count": 0.0, "box": 1.0, "both": 0.0}
 
 
-def test_the_banks_are_those_of_the_registry_s_head(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
-    registry: Any = SimpleNamespace(head=lambda: SimpleNamespace(base=SimpleNamespace(name="tiny")))
+def test_the_banks_are_those_of_the_registry_s_head(
+    base: Base, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    head = SimpleNamespace(base=SimpleNamespace(name="tiny", fingerprint=base.fingerprint))
+    registry: Any = SimpleNamespace(exists=lambda: True, head=lambda: head, path=tmp_path / "registry")
     with attached(base, "grounding", "counting") as attachment:
         expected = composition.composition(base, attachment, EXAMPLES[:2], by_words)
         banks = dict(attachment.banks)

@@ -11,7 +11,7 @@ from lynx_cl.base.nano.packing import IGNORE
 from lynx_cl.data.collate import encode
 from lynx_cl.data.example import Example, Step
 from lynx_cl.data.sources import open_source
-from lynx_cl.data.template import read_template
+from lynx_cl.data.template import read_template, stops
 from lynx_cl.errors import LynxError
 from lynx_cl.tasks import load_card
 from tests.data.folders import processor
@@ -119,6 +119,17 @@ class Rewriting:
 def test_a_template_that_rewrites_its_turns_is_refused():
     with pytest.raises(LynxError, match="chat template: .*turn"):
         read_template(Rewriting())
+
+
+def test_an_answer_ends_where_its_template_does_not_end_it(groups):
+    """LLaVA-1.5's template closes a turn with a space: a bank that learned that would never stop."""
+    other = metaspace_processor()
+    assert "</s>" in other.chat_template and stops(other) == [other.tokenizer.convert_tokens_to_ids("</s>")]
+    other.chat_template = other.chat_template.replace("'</s>'", "' '")
+    example = replace(groups[0][0], steps=groups[0][0].steps[-1:])
+    batch = encode(other, [example], pack=False)
+    learned = other.tokenizer.decode(batch.labels[0][batch.step_ids[0] >= 0])
+    assert learned.strip().endswith("</s>") and stops(other) == [other.tokenizer.eos_token_id]
 
 
 def test_nothing_to_encode(groups):

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 import yaml
-from transformers import AutoTokenizer, LlavaForConditionalGeneration
+from transformers import AutoTokenizer, Florence2Config, LlavaForConditionalGeneration, T5Config
 
 from lynx_cl.base.load import load_base
 from lynx_cl.cli.main import main
@@ -40,6 +40,16 @@ def test_missing_shards(folder: Path) -> None:
     shards[1].unlink()
     with pytest.raises(LynxError, match=f"1 of {len(shards)} weight files are missing .{shards[1].name} first.; copy"):
         load_base(str(folder))
+
+
+def test_an_encoder_with_a_decoder(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").touch()
+    for config in (Florence2Config(), T5Config()):
+        config.save_pretrained(tmp_path)
+        with pytest.raises(
+            LynxError, match=f"a '{config.model_type}' model has an encoder and a decoder; banks act in"
+        ):
+            load_base(str(tmp_path))
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:

@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
 from lynx_cl.banks.attach import attach
 from lynx_cl.banks.base import Bank, bank_bytes, build_bank, load_bank
+from lynx_cl.banks.growth import active_parameters, total_parameters
 from lynx_cl.base.card import BaseCard
 from lynx_cl.base.chat import chat_text, model_inputs
 from lynx_cl.base.fingerprint import digest, fingerprint_folder
@@ -25,10 +26,12 @@ from lynx_cl.base.kernels import EXPERTS
 from lynx_cl.base.load import Base, image_token_id, load_base
 from lynx_cl.base.repair import repair
 from lynx_cl.base.taps import find_taps
+from lynx_cl.continual.trial import sees_sides
 from lynx_cl.data.collate import Batch, encode
 from lynx_cl.data.example import Example, Provenance, Step, Target, to_pixels
 from lynx_cl.data.grammar import get_grammar
 from lynx_cl.evaluation.generate import Request, answer
+from lynx_cl.router.trunk import TrunkEmbedder
 from lynx_cl.training.config import TrainConfig
 from lynx_cl.training.module import BankModule
 from lynx_cl.training.optimizer import BankOptimizer
@@ -114,10 +117,12 @@ def bank_of(base: Base, kind: str = "twin", seed: int = 0, **config: Any) -> Ban
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_taps_are_found_in_every_layer(loaded: Callable[[str], Base], name: str) -> None:
-    taps = find_taps(loaded(name).model, 1)
+    model = loaded(name).model
+    taps = find_taps(model, 1)
     assert [tap.layer for tap in taps] == list(range(LAYERS))
     assert tuple(tap.layer for tap in taps if tap.sparse) == FAMILIES[name].sparse
     assert all(tap.hidden == 32 for tap in taps)
+    assert (active_parameters(model) < total_parameters(model)) == bool(FAMILIES[name].sparse)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -279,6 +284,8 @@ def test_several_pictures_of_odd_sizes(loaded: Callable[[str], Base], name: str)
 def test_boxes_are_of_the_original_picture(loaded: Callable[[str], Base], name: str) -> None:
     """Whatever a family resizes a picture to, what is learned and read back are fractions of the original's sides."""
     base = loaded(name)
+    cropping = name == "llava"  # LLaVA-1.5's processor cuts the sides off
+    assert [sees_sides(base, size) for size in ((900, 300), (300, 900))] == [not cropping] * 2
     for size in ((40, 200), (333, 57)):
         one = example(1, size)
         batch = encode(base.processor, [one], pack=False)
@@ -286,6 +293,18 @@ def test_boxes_are_of_the_original_picture(loaded: Callable[[str], Base], name: 
         [(_, box)] = get_grammar("brackets").parse(written[0].strip())
         found, true = to_pixels(box, one.size), to_pixels(one.targets[0].box, size)
         assert all(abs(a - b) <= 0.0051 * max(size) for a, b in zip(found, true, strict=True))
+
+
+@pytest.mark.parametrize("name", PICTURED)
+def test_the_router_looks_through_the_base(loaded: Callable[[str], Base], name: str) -> None:
+    base = loaded(name)
+    embedder = TrunkEmbedder(base)
+    asks = [Request("Where is it?", picture(i, (64, 64))) for i in range(2)]
+    rows = embedder.embed([*asks, Request("How many?", asks[0].image)])
+    assert rows.shape == (3, 3 * 32) and np.isfinite(rows).all()
+    assert not np.allclose(rows[0], rows[2], atol=1e-4)
+    below = name != "mllama"  # there, pictures enter by cross-attention in the very layer that is tapped first
+    assert np.allclose(rows[0], rows[1], atol=1e-4) != below
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

@@ -177,6 +177,7 @@ def test_names_of_another_release_are_placed(loaded: Callable[[str], Base], tmp_
     assert bank.sites[0] == "model.language_model.layers.0.mlp.up_proj"
 
 
+@pytest.mark.slow
 def test_the_round_trip_on_the_command_line(
     loaded: Callable[[str], Base], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

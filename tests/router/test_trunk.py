@@ -30,6 +30,7 @@ class LetterProcessor:
     def __init__(self) -> None:
         self.tokenizer = self
         self.bos_token = None
+        self.chat_template, self.image_token = "its own", "#"
         self.pad_token_id = 0
         self.longest = 0
 
