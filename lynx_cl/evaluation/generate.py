@@ -89,18 +89,19 @@ def _answer_batch(base: Base, inputs: Any, rows: Sequence[int], answers: list[st
             do_sample=False,
             num_beams=1,
             pad_token_id=base.processor.tokenizer.pad_token_id,
-            eos_token_id=_ends(base),
+            **_ends(base),
         )
     new = output[:, inputs["input_ids"].shape[1] :]
     for index, text in zip(rows, base.processor.batch_decode(new, skip_special_tokens=True), strict=True):
         answers[index] = text.strip()
 
 
-def _ends(base: Base) -> list[int] | None:
+def _ends(base: Base) -> dict[str, list[int]]:
     """What ends an answer: what the base says ends one, and what banks learned to end theirs with."""
     own = base.model.generation_config.eos_token_id
     own = [] if own is None else own if isinstance(own, list) else [own]
-    return sorted({*own, *stops(base.processor)}) or None
+    ends = sorted({*own, *stops(base.processor)})
+    return {"eos_token_id": ends} if ends else {}
 
 
 def _batches(base: Base, requests: Sequence[Request], batch_size: int) -> Iterator[tuple[tuple[int, ...], Any]]:
