@@ -51,13 +51,14 @@ def test_compare_as_json_is_the_agreed_list(home: Path, capsys: pytest.CaptureFi
     assert [one["method"] for one in json.loads(capsys.readouterr().out)] == ["lynx"]
 
 
-def test_compare_writes_figures(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compare_writes_figures_and_tables(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["experiment", "compare", "short", "--out", str(tmp_path), "--home", str(home)]) == 0
     out, _ = capsys.readouterr()
     assert re.search(r"short\tlynx\t1 of 1\t\d\.\d{3} \[\d\.\d{3}, \d\.\d{3}\]\t", out)
     made = sorted(path.name for path in (tmp_path / "short").iterdir())
-    assert made == ["R.png", "forgetting.png", "growth.png", "routing.png"]
-    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in (tmp_path / "short").iterdir())
+    tables = ["R.csv", "methods.csv", "study.json", "tables.md"]
+    assert made == sorted(["R.png", "forgetting.png", "growth.png", "routing.png", *tables])
+    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in (tmp_path / "short").glob("*.png"))
 
 
 def test_the_report_is_one_page_without_addresses(home: Path, tmp_path: Path) -> None:
