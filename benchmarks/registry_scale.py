@@ -96,6 +96,7 @@ def main() -> None:
     repository.mkdir()
     git("init")
     git("config", "core.fsync", "all")  # as durable as the registry
+    git("config", "gc.auto", "0")  # no collection in the background of what is timed
     for number in range(asked.tasks):
         (repository / f"task{number:06}.json").write_bytes(manifest(f"task{number:06}").to_bytes())
     git("add", ".")
