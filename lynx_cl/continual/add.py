@@ -21,16 +21,16 @@ from lynx_cl.base.fingerprint import digest
 from lynx_cl.base.load import Base, load_base
 from lynx_cl.base.places import remember_base
 from lynx_cl.base.taps import find_taps
+from lynx_cl.continual.before import all_tests, base_alone, scores_before
 from lynx_cl.continual.certificate import certificate, check_retention, libraries, machine, probe_digests, router_errors
 from lynx_cl.continual.history import Stage, forgetting, stages_of
-from lynx_cl.continual.learned import Learned, learned, tests
-from lynx_cl.continual.measure import TaskUnderTest, main_scores, measure, routing
+from lynx_cl.continual.learned import Learned, learned
+from lynx_cl.continual.measure import main_scores, measure, routing
 from lynx_cl.continual.outcome import Outcome, draw, growth_facts, log_outcome, task_facts
 from lynx_cl.continual.plan import Plan
-from lynx_cl.continual.scores import task_test
 from lynx_cl.errors import LynxError
 from lynx_cl.registry.faults import fault_point
-from lynx_cl.registry.snapshot import BASE_TASK, AddRecord, Snapshot, TaskManifest
+from lynx_cl.registry.snapshot import AddRecord, Snapshot, TaskManifest
 from lynx_cl.registry.store import now
 from lynx_cl.router.audit import audit
 from lynx_cl.router.embedders import Embedder, embedder_named
@@ -81,6 +81,7 @@ def add_task(
     with known.attached(base) as attachment:
         before = probe_digests(base, attachment)
     alone = base_alone(plan, base, known, tested, say)
+    earlier = scores_before(plan, base, known, tested, router_before, say)
     result = train(plan, base, bank, run, say, resume=resume, progress=progress)
     with known.attached(base) as attachment:
         attachment.add(plan.card.name, bank)
@@ -94,7 +95,8 @@ def add_task(
         )
         after = probe_digests(base, attachment)
     check_retention(before, after)
-    stage = Stage(plan.card.name, alone, main_scores(measured, "blind"), main_scores(measured, "aware"))
+    asked = {name: len(one.answers) for name, one in measured.items()}
+    stage = Stage(plan.card.name, alone, main_scores(measured, "blind"), main_scores(measured, "aware"), asked)
     stages = (*stages_of(plan.registry), stage)
     proof = certificate(
         base={"name": base.name, "fingerprint": base.fingerprint},
@@ -120,7 +122,8 @@ def add_task(
         log_outcome(run, stages, measured, growths, result, figures)
         routed = {name: m.routed for name, m in measured.items()}
         try:
-            plan.gates.check_forgetting(plan.card.name, forgetting(stages)["tasks"], routed)
+            lost = {name: score - stage.blind[name] for name, score in earlier.items()}
+            plan.gates.check_forgetting(plan.card.name, {**lost, **forgetting(stages)["tasks"]}, routed)
         except LynxError:
             shutil.rmtree(plan.run_dir, ignore_errors=True)
             raise
@@ -181,21 +184,6 @@ def router_statistics(plan: Plan, embedder: Embedder, say: Say) -> tuple[list[Ta
     stored = stored_statistics(plan.registry, _folder(plan))
     others = [statistics for statistics in stored if statistics.task != plan.card.name]
     return others, fit_task(plan.card.name, asked.fit, embedder, asked.calibration)
-
-
-def all_tests(plan: Plan, base: Base, known: Learned) -> list[TaskUnderTest]:
-    """What is measured after the add: the base's own questions, every earlier task, the new one."""
-    settings = plan.config.evaluation
-    earlier = tests(list(known.versions.values()), base, settings.examples, settings.understanding)
-    return [*earlier, task_test(plan.card, plan.source, plan.grammar, settings.examples)]
-
-
-def base_alone(plan: Plan, base: Base, known: Learned, tested: list[TaskUnderTest], say: Say) -> dict[str, float]:
-    """Row 0 of R for what is new: the new task, and with the first task the base's own questions."""
-    new = {plan.card.name} if known.versions else {plan.card.name, BASE_TASK}
-    say("measure: the base alone")
-    chosen = [task for task in tested if task.name in new]
-    return main_scores(measure(base, None, None, chosen, batch_size=plan.config.evaluation.batch_size))
 
 
 def train(plan: Plan, base: Base, bank: Bank, run: AddRun, say: Say, *, resume: bool, progress: bool) -> TrainResult:

@@ -45,7 +45,8 @@ def evaluate(
             batch_size=64,
             on_task=lambda task: say(f"evaluate: {task}"),
         )
-    now = Stage("now", {}, main_scores(measured, "blind"), main_scores(measured, "aware"))
+    asked = {name: len(one.answers) for name, one in measured.items()}
+    now = Stage("now", {}, main_scores(measured, "blind"), main_scores(measured, "aware"), asked)
     stages = [*stages_of(registry), now]
     grown = {
         task: {"total": v.manifest.growth_total, "active": v.manifest.growth_active}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,16 +21,24 @@ ADDS = ("add-task", "update-task")
 
 @dataclass(frozen=True)
 class Stage:
-    """One add: the base's score on what was new, alone, and every task's score after it (task-blind and task-aware)."""
+    """One add: the base's score on what was new, alone, and every task's score after it (task-blind and task-aware).
+
+    `asked` is how many test examples each score is of; only scores of as many are compared.
+    """
 
     task: str
     alone: dict[str, float]
     blind: dict[str, float]
     aware: dict[str, float]
+    asked: dict[str, int] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
         """As it is kept in the record of a task version."""
-        return {"alone": self.alone, "blind": self.blind, "aware": self.aware}
+        return {"alone": self.alone, "blind": self.blind, "aware": self.aware, "asked": self.asked}
+
+    def compares(self, name: str, asked: Mapping[str, int]) -> bool:
+        """Whether its scores of a task are of so many examples; True where it is not known of how many."""
+        return self.asked.get(name) in (None, asked.get(name)) or name not in asked
 
 
 def stage_of(task: str, record: AddRecord) -> Stage | None:
@@ -38,7 +46,8 @@ def stage_of(task: str, record: AddRecord) -> Stage | None:
     scores: Any = record.scores
     if not all(key in scores for key in ("alone", "blind", "aware")):
         return None
-    return Stage(task, dict(scores["alone"]), dict(scores["blind"]), dict(scores["aware"]))
+    alone, blind, aware = (dict(scores[key]) for key in ("alone", "blind", "aware"))
+    return Stage(task, alone, blind, aware, dict(scores.get("asked", {})))
 
 
 def stages_of(registry: Registry) -> list[Stage]:
@@ -54,16 +63,24 @@ def stages_of(registry: Registry) -> list[Stage]:
     return stages
 
 
+def uncompared(stages: Sequence[Stage], asked: Mapping[str, int]) -> list[str]:
+    """Tasks that no stage scored on so many examples as are asked now."""
+    return [name for name in asked if not any(name in s.blind and s.compares(name, asked) for s in stages)]
+
+
 def matrix(stages: Sequence[Stage], which: str = "blind") -> tuple[NDArray[np.float64], list[str]]:
     """R of shape (stages + 1, tasks) and the tasks of its columns: the base's own first, then as they were added.
 
-    NaN where a score was not measured: a task before it was added, a base without a test of its own.
+    NaN where a score was not measured: a task before it was added, a base without a test of its own; and where it was
+    measured on fewer or more examples than at the last stage: other examples may be easier.
     """
     names = list(dict.fromkeys(name for stage in stages for name in getattr(stage, which)))
     columns = [*(n for n in names if n == BASE_TASK), *(n for n in names if n != BASE_TASK)]
     table = np.full((len(stages) + 1, len(columns)), np.nan)
     for number, stage in enumerate(stages, 1):
         for column, name in enumerate(columns):
+            if not stage.compares(name, stages[-1].asked):
+                continue
             if name in stage.alone and np.isnan(table[0, column]):
                 table[0, column] = stage.alone[name]
             table[number, column] = getattr(stage, which).get(name, np.nan)

@@ -208,9 +208,11 @@ def test_an_add_that_makes_an_earlier_task_forget_is_refused(learned, tmp_path):
     (card / "task.yaml").write_text(json.dumps({**facts, "source": "scenes"}))
     (card / "prompts.txt").write_text(COVETOUS)
     arguments = ["add-task", str(card), *SHORT, "data.limit=200", "train.learning_rate=0.5", "--bank", "lora"]
+    arguments += ["evaluation.understanding=26"]  # other questions than the first add's, so they are asked before too
     done = lynx(*arguments, "--max-forgetting", "1", home=home, check=False)
     said = done.stderr.strip().splitlines()[-1]
     assert done.returncode == 1 and "task 'covetous' refused: base would lose" in said, done.stderr
+    assert "measure: base before the add, which was scored on other examples" in done.stderr
     assert "--max-forgetting allows 1" in said and "covetous (" in said and "what helps: prompts that differ" in said
     assert everything(home) == before
     with sqlite3.connect(home / "mlflow.db") as store:

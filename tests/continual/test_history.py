@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lynx_cl.continual.history import Stage, loss, loss_by_stage
+from lynx_cl.continual.history import Stage, forgetting, loss, loss_by_stage, matrix, stage_of, uncompared
 from lynx_cl.continual.measure import TaskMeasurement
 from lynx_cl.continual.outcome import Outcome, log_outcome
+from lynx_cl.registry import AddRecord
 from lynx_cl.training.trainer import TrainResult
 
 NAN = float("nan")
@@ -53,6 +54,20 @@ def test_loss_by_stage() -> None:
         "a": {"bank": 0.0, "routing": 0.25},
         "b": {"bank": 0.0, "routing": pytest.approx(0.1)},
     }
+
+
+def test_scores_on_other_examples_are_not_compared() -> None:
+    """The same bank on fewer examples scores otherwise, and has lost nothing."""
+    first = Stage("a", {"base": 0.5, "a": 0.1}, {"base": 0.5, "a": 0.75}, {"base": 0.5, "a": 0.75}, {"base": 9, "a": 9})
+    fewer = Stage("b", {"b": 0.2}, {"a": 0.5, "b": 0.9}, {"a": 0.5, "b": 1.0}, {"base": 9, "a": 4, "b": 4})
+    assert forgetting([first, fewer])["tasks"] == {}
+    told = loss([first, fewer])
+    assert np.isnan(told["a"]["bank"]) and told["a"]["routing"] == 0.0
+    table, columns = matrix([first, fewer])
+    assert columns == ["base", "a", "b"] and np.isnan(table[:2, 1]).all() and table[2, 1] == 0.5 and table[1, 0] == 0.5
+    assert uncompared([first, fewer], {"base": 9, "a": 9, "b": 9}) == ["b"]
+    assert uncompared([first, fewer], {"a": 4, "b": 4}) == [] and uncompared(STAGES, {"a": 4, "c": 1}) == ["c"]
+    assert stage_of("b", AddRecord(created="2026-01-01T00:00:00Z", scores=fewer.record())) == fewer
 
 
 def test_an_update_that_does_worse_is_the_bank_s_loss() -> None:
