@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -16,28 +17,90 @@ from lynx_cl.cli.options import (
     router_changes,
 )
 from lynx_cl.cli.output import note, percent, print_facts, print_json, print_table
+from lynx_cl.cli.suites import read_protocols, tell
 from lynx_cl.errors import UsageError
+from lynx_cl.home import resolve_home
+
+_SUCH = {"localisation": "coco:FOLDER or scenes", "refexp": "refcoco:FOLDER", "phrase": "flickr30k:FOLDER"}
 
 
 def command(
-    examples: Annotated[int, typer.Option("--examples", min=1, help="Test examples of each task.")] = 300,
+    examples: Annotated[
+        int, typer.Option("--examples", min=1, help="Test examples of each task; of a suite, pictures.")
+    ] = 300,
     questions: Annotated[int, typer.Option("--questions", min=12, help="Questions of the base's own task.")] = 300,
     composed: Annotated[
         bool, typer.Option("--composed", help="Score requests that ask for a number and a box, by who answers them.")
     ] = False,
+    suite: Annotated[
+        Literal["localisation", "refexp", "phrase"] | None,
+        typer.Option("--suite", help="A standard evaluation, on --data; see docs/evaluation.md."),
+    ] = None,
+    data: Annotated[str | None, typer.Option("--data", help="With --suite: the source whose test split is asked.")] = (
+        None
+    ),
+    task: Annotated[
+        str | None, typer.Option("--task", help="With --suite: who answers, instead of routing; 'base' for no bank.")
+    ] = None,
+    ask: Annotated[
+        str | None, typer.Option("--ask", help="With --suite: the task in whose test phrasings is asked.")
+    ] = None,
+    protocols: Annotated[
+        str | None, typer.Option("--protocols", help="Of localisation: 1 everything, 2 general, 3 categories by name.")
+    ] = None,
+    absent: Annotated[
+        int | None,
+        typer.Option("--absent", min=0, help="Of localisation: how many categories a picture lacks are asked; or all."),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, help="With --suite: requests in a forward, 32 if not given.")
+    ] = None,
+    tokens: Annotated[
+        int | None, typer.Option("--tokens", min=1, help="With --suite: most tokens of an answer, 512 if not given.")
+    ] = None,
     route_error: RouteErrorOption = None,
     several: SeveralOption = None,
     base: Annotated[str, typer.Option("--base", help="The base, where the registry has none yet.")] = "nano",
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score every task, forgetting, growth and routing; or, with --composed, requests that need two banks.
+    """Score every task, forgetting, growth and routing; or requests that need two banks; or a standard evaluation.
 
-    Example: lynx-cl evaluate --json
+    Example: lynx-cl evaluate --suite localisation --data scenes --protocols 1,3 --json
     """
+    own = {"--data": data, "--task": task, "--ask": ask, "--batch-size": batch_size, "--tokens": tokens}
+    of_localisation = {"--protocols": protocols, "--absent": absent}
+    if suite is None:
+        _refuse({**own, **of_localisation}, "needs --suite")
+    elif suite != "localisation":
+        _refuse(of_localisation, "is for --suite localisation")
+    changes = router_changes(route_error, several)
+    if suite is not None:
+        if data is None:
+            raise UsageError(f"--suite {suite}: give its data with --data, such as {_SUCH[suite]}")
+        if composed:
+            raise UsageError("--composed is an evaluation of its own; leave out --suite or --composed")
+        if task is not None and changes:
+            raise UsageError("--task leaves nothing to route; give it without --several and --route-error")
+        asked = read_protocols(protocols) if protocols is not None else None
+        registry = open_registry(home)
+        from lynx_cl.continual.suites import Suite, run_suite
+
+        given = {"protocols": asked, "batch_size": batch_size, "tokens": tokens}
+        wanted = Suite(
+            suite,
+            data,
+            examples,
+            task,
+            ask,
+            absent=absent,
+            changes=changes,
+            **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
+        )
+        tell(run_suite(wanted, registry, base, resolve_home(home), note), as_json)
+        return
     if composed and several is not None:
         raise UsageError("--composed scores every way to answer; leave out --several")
-    changes = router_changes(route_error, several)
     registry = open_registry(home)
     if composed:
         from lynx_cl.continual.evaluate import evaluate_composed
@@ -68,6 +131,12 @@ def command(
             "routing confusion": facts["routing"]["confusion"],
         }
     )
+
+
+def _refuse(options: Mapping[str, object], why: str) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise UsageError(f"{name} {why}")
 
 
 def _measured(value: float) -> float | None:

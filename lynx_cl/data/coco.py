@@ -82,7 +82,11 @@ def _set(kind: str, folder: Path, parts: dict[str, dict[str, Row]], files: Seque
     splits = {split: pictures(parts[split]) for split in SPLITS if split in parts}
     strays = sum({row[0].file: row[0].strays for rows in parts.values() for row in rows.values()}.values())
     remarks = (f"{strays} annotations are of pictures that their file does not name; left out",) if strays else ()
-    return PictureSet(f"{kind}:{folder}", ANNOTATOR, licence, splits, folder, tuple(files), remarks=remarks)
+    held = {id(row[0]): row[0] for rows in parts.values() for row in rows.values()}.values()
+    categories = {label: general for instances in held for label, general in instances.general.items()}
+    return PictureSet(
+        f"{kind}:{folder}", ANNOTATOR, licence, splits, folder, tuple(files), remarks=remarks, categories=categories
+    )
 
 
 def _picture(key: str, instances: Instances, row: int, place: Path, source: Provenance) -> Picture:

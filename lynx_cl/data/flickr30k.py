@@ -26,11 +26,12 @@ _IMAGES = ("flickr30k-images", "flickr30k_images", "images", "Images")
 Corners = tuple[float, float, float, float]
 
 
-def read_flickr30k(spec: Spec) -> PictureSet:
+def read_flickr30k(spec: Spec, repeated: bool = False) -> PictureSet:
     """The pictures of a Flickr30k Entities folder, with the phrases of their sentences that have boxes.
 
-    Option: `images`. Raises UsageError for a folder without its parts, LynxError naming file and record for what is
-    wrong; sentences and boxes are read when a picture is asked for.
+    `repeated` keeps a phrase as often as it is said of its entity. Option: `images`. Raises UsageError for a folder
+    without its parts, LynxError naming file and record for what is wrong; sentences and boxes are read when a picture
+    is asked for.
     """
     folder = Path(spec.place)
     for name in ("Annotations", "Sentences"):
@@ -46,7 +47,7 @@ def read_flickr30k(spec: Spec) -> PictureSet:
     source = Provenance(f"flickr30k:{folder.name}", ANNOTATOR, licence)
 
     def pictures(names: Sequence[str]) -> Sequence[Picture]:
-        return Lazy(len(names), lambda i: read_picture(folder, names[i], images, source))
+        return Lazy(len(names), lambda i: read_picture(folder, names[i], images, source, repeated))
 
     splits = {split: pictures(keys[split]) for split in SPLITS}
     files = [folder / name for name in LISTS.values()]
@@ -58,8 +59,11 @@ def _parts(key: str) -> tuple[str, str]:
     return f"Annotations/{key}.xml", f"Sentences/{key}.txt"
 
 
-def read_picture(folder: Path, key: str, images: Path, source: Provenance) -> Picture:
-    """One picture with its phrases, each phrase of an entity once. Raises LynxError naming file and line."""
+def read_picture(folder: Path, key: str, images: Path, source: Provenance, repeated: bool = False) -> Picture:
+    """One picture with its phrases, each phrase of an entity once, or as often as it is said.
+
+    Raises LynxError naming file and line.
+    """
     boxes_file, words_file = (folder / part for part in _parts(key))
     try:
         root = ET.parse(boxes_file).getroot()
@@ -87,10 +91,10 @@ def read_picture(folder: Path, key: str, images: Path, source: Provenance) -> Pi
             boxes[(name.text or "").strip()].append((x0 - 1, y0 - 1, x1, y1))
     if faults:
         raise BrokenPicture(faults)
-    said = dict.fromkeys((entity, words.strip()) for line in lines for entity, words in _PHRASE.findall(line))
+    said = [(entity, words.strip()) for line in lines for entity, words in _PHRASE.findall(line)]
     phrases = tuple(
         Target(words, normalise(union(boxes[entity]), (width, height), str(boxes_file), 1.0))
-        for entity, words in said
+        for entity, words in (said if repeated else dict.fromkeys(said))
         if boxes.get(entity) and words
     )
     return Picture(key, images / f"{key}.jpg", (width, height), (), source, phrases=phrases)

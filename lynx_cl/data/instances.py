@@ -26,7 +26,8 @@ class Instances:
 
     `names` are paths as the file has them; `ids`, `sizes` (width, height in pixels) and `first` have a row a picture,
     where its annotations stand from first[i] to first[i + 1] in `numbers` (the annotations' ids), `categories` and
-    `boxes`. `strays` counts annotations of pictures that the file does not name.
+    `boxes`. `strays` counts annotations of pictures that the file does not name; `general` has the supercategory of
+    each label, empty where the file says none.
     """
 
     file: Path
@@ -39,6 +40,7 @@ class Instances:
     boxes: Any
     labels: dict[int, str]
     strays: int
+    general: dict[str, str]
 
     def size(self, row: int) -> tuple[int, int]:
         return int(self.sizes[row, 0]), int(self.sizes[row, 1])
@@ -83,6 +85,7 @@ def read_instances(file: Path, name_key: str = "file_name") -> Instances:
     ids, sizes = array("q"), array("q")
     owners, numbers, categories, boxes = array("q"), array("q"), array("q"), array("d")
     labels: dict[int, str] = {}
+    general: dict[str, str] = {}
     sections = set()
     for record in walk(file):
         sections.add(record.section)
@@ -100,6 +103,7 @@ def read_instances(file: Path, name_key: str = "file_name") -> Instances:
                 categories.append(value["category_id"])
             elif record.section == "categories":
                 labels[value["id"]] = _text(value["name"])
+                general[value["name"]] = str(value.get("supercategory") or "")
         except KeyError as error:
             raise LynxError(f"{_at(file, record)}: {error} is missing; give a COCO detection file") from None
         except (ValueError, TypeError, AttributeError, OverflowError) as error:
@@ -107,11 +111,17 @@ def read_instances(file: Path, name_key: str = "file_name") -> Instances:
     for section in ("images", "categories"):
         if section not in sections:
             raise LynxError(f"{file}: '{section}' is missing; give a COCO detection file")
-    return _sorted(file, names, ids, sizes, (owners, numbers, categories, boxes), labels)
+    return _sorted(file, names, ids, sizes, (owners, numbers, categories, boxes), labels, general)
 
 
 def _sorted(
-    file: Path, names: list[str], ids: array, sizes: array, things: tuple[array, ...], labels: dict[int, str]
+    file: Path,
+    names: list[str],
+    ids: array,
+    sizes: array,
+    things: tuple[array, ...],
+    labels: dict[int, str],
+    general: dict[str, str],
 ) -> Instances:
     image_ids, owners = np.array(ids, np.int64), np.array(things[0], np.int64)
     by_id = np.argsort(image_ids, kind="stable")
@@ -132,6 +142,7 @@ def _sorted(
         np.array(things[3], np.float64).reshape(-1, 4)[kept],
         labels,
         len(owners) - len(kept),
+        general,
     )
 
 

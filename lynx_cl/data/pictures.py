@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lynx_cl.data.example import SPLITS, BrokenPicture, Picture
@@ -24,7 +24,8 @@ class PictureSet:
     """Pictures by split, read when they are asked for. `files` hold their lists and annotations.
 
     `phrased` says that pictures hold phrases, so that none must be read to know whether it can be asked about;
-    `remarks` are what a user should know of the set, a line each.
+    `remarks` are what a user should know of the set, a line each; `categories` are the labels that the set has words
+    for, each with its supercategory, empty where none is said; empty as a whole where only the pictures tell.
     """
 
     name: str
@@ -35,6 +36,7 @@ class PictureSet:
     files: tuple[Path, ...] = ()
     phrased: bool = False
     remarks: tuple[str, ...] = ()
+    categories: Mapping[str, str] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raises LynxError for an empty set, a picture in two splits, and a picture whose annotation or file is wrong.

@@ -74,6 +74,16 @@ def read_refcoco(spec: Spec) -> PictureSet:
     return PictureSet(spec.text, ANNOTATOR, licence, splits, folder, files, phrased=True, remarks=remarks)
 
 
+def published_splits(spec: Spec) -> list[str]:
+    """The splits of a RefCOCO folder that are there to test on, in the order of TESTS; raises as `read_refcoco`."""
+    path = _refs_file(Path(spec.place), spec)
+    named = {ref.get("split") for ref in _read(path) if isinstance(ref, dict)}
+    there = [name for name in TESTS if name in named]
+    if not there:
+        raise LynxError(f"{path}: holds none of the splits {', '.join(TESTS)}; fetch the set again")
+    return there
+
+
 def _refs_file(folder: Path, spec: Spec) -> Path:
     wanted = spec.one_of("split_by", SPLIT_BY)
     for who in (wanted,) if wanted else SPLIT_BY:

@@ -18,6 +18,14 @@ from lynx_cl.errors import LynxError, UsageError
 LISTS = {"train": "train", "calibration": "val", "test": "test"}
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".bmp")
 ANNOTATOR = "voc xml"
+#: The development kit's own classes, by the groups it puts them in.
+GROUPS = {
+    "person": ("person",),
+    "animal": ("bird", "cat", "cow", "dog", "horse", "sheep"),
+    "vehicle": ("aeroplane", "bicycle", "boat", "bus", "car", "motorbike", "train"),
+    "indoor": ("bottle", "chair", "diningtable", "pottedplant", "sofa", "tvmonitor"),
+}
+CLASSES = {label: group for group, labels in GROUPS.items() for label in labels}
 
 
 def read_voc(folder: Path) -> PictureSet:
@@ -40,7 +48,7 @@ def read_voc(folder: Path) -> PictureSet:
 
     splits = {split: pictures(names) for split, names in keys.items()}
     annotations = [folder / "Annotations" / f"{name}.xml" for names in keys.values() for name in names]
-    return PictureSet(f"voc:{folder}", ANNOTATOR, licence, splits, folder, (*lists, *annotations))
+    return PictureSet(f"voc:{folder}", ANNOTATOR, licence, splits, folder, (*lists, *annotations), categories=CLASSES)
 
 
 def read_picture(folder: Path, key: str, provenance: Provenance) -> Picture:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lynx_cl.data.example import SPLITS, Lazy, Picture, Provenance, Target, normalise
 from lynx_cl.data.pictures import PictureSet
 from lynx_cl.data.scenes import SIDE, Scene, make_scene, with_sign
+from lynx_cl.data.scenes.categories import COCO
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -50,6 +51,7 @@ def scene_set(seed: int, limit: int | None = None, signs: bool = False) -> Pictu
         annotator=ANNOTATOR,
         licence=LICENCE,
         splits={split: Lazy(count, maker(split)) for split, count in scene_counts(limit).items()},
+        categories={category.name: category.supercategory for category in COCO},
     )
 
 

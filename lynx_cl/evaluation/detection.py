@@ -5,19 +5,14 @@ Answers carry no confidence, so that average precision is that of one point of t
 
 from __future__ import annotations
 
-import contextlib
-import io
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import numpy as np
 import torch
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from lynx_cl.data.example import Box, Example
 from lynx_cl.data.grammar import BoxGrammar, GrammarError
 from lynx_cl.data.kinds.detection import NONE
+from lynx_cl.evaluation.average_precision import Thing, coco_precision
 from lynx_cl.evaluation.grounding import THRESHOLD, box_iou
 from lynx_cl.evaluation.text import normalise
 
@@ -71,63 +66,28 @@ def f1(found: Sequence[list[Item]], true: Sequence[list[Item]]) -> float:
 
 def matches(found: list[Item], true: list[Item]) -> int:
     """How many things were found: pairs of equal label, the best IoU first, each thing once, down to THRESHOLD."""
-    if not found or not true:
-        return 0
+    return sum(iou >= THRESHOLD for iou in pair_ious(found, true))
+
+
+def pair_ious(found: list[Item], true: list[Item]) -> list[float]:
+    """The IoUs of pairs of equal label, the best first, each thing in one pair at most."""
     pairs = [(i, j) for i, a in enumerate(found) for j, b in enumerate(true) if a[0] == b[0]]
     if not pairs:
-        return 0
+        return []
     first = torch.tensor([found[i][1] for i, _ in pairs], dtype=torch.float64)
     second = torch.tensor([true[j][1] for _, j in pairs], dtype=torch.float64)
     ranked = sorted(zip(box_iou(first, second).tolist(), pairs, strict=True), reverse=True)
     left, right = set(range(len(found))), set(range(len(true)))
-    hits = 0
+    paired = []
     for iou, (i, j) in ranked:
-        if iou >= THRESHOLD and i in left and j in right:
+        if i in left and j in right:
             left.remove(i)
             right.remove(j)
-            hits += 1
-    return hits
+            paired.append(iou)
+    return paired
 
 
 def mean_average_precision(found: Sequence[list[Item]], true: Sequence[list[Item]]) -> float:
     """COCO's mAP at IoU 0.5 over the labels that occur in the truth, every confidence 1; 0 where the truth is empty."""
-    labels = sorted({label for one in true for label, _ in one})
-    if not labels:
-        return 0.0
-    numbers = {label: number for number, label in enumerate(labels, 1)}
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
-        truth = COCO()
-        truth.dataset = {
-            "images": [{"id": number} for number in range(len(true))],
-            "categories": [{"id": number} for number in numbers.values()],
-            "annotations": [{**one, "id": i, "iscrowd": 0} for i, one in enumerate(_records(true, numbers), 1)],
-        }
-        truth.createIndex()
-        answers = COCO()
-        answers.dataset = {
-            **truth.dataset,
-            "annotations": [{**one, "id": i, "score": 1.0} for i, one in enumerate(_records(found, numbers), 1)],
-        }
-        answers.createIndex()
-        evaluation = COCOeval(truth, answers, "bbox")
-        evaluation.params.iouThrs = np.array([THRESHOLD])
-        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0.0, 1e10]], ["all"]
-        evaluation.evaluate()
-        evaluation.accumulate()
-    precision = evaluation.eval["precision"][0, :, :, 0, -1]  # (recall levels, labels) at the most detections
-    return float(precision[precision > -1].mean())
-
-
-def _records(lists: Sequence[list[Item]], numbers: Mapping[str, int]) -> list[dict[str, Any]]:
-    """COCO annotations of the things whose label has a number."""
-    return [
-        {
-            "image_id": number,
-            "category_id": numbers[label],
-            "bbox": [x0, y0, x1 - x0, y1 - y0],
-            "area": (x1 - x0) * (y1 - y0),
-        }
-        for number, one in enumerate(lists)
-        for label, (x0, y0, x1, y1) in one
-        if label in numbers
-    ]
+    first, second = ([[Thing(*item) for item in one] for one in lists] for lists in (found, true))
+    return coco_precision(first, second, [(1, 1)] * len(true))["map50"]

@@ -6,13 +6,16 @@ company. Where a processor still makes rows of one batch differ, they are padded
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from transformers import LogitsProcessor, LogitsProcessorList
 
 from lynx_cl.base.chat import chat_text, model_inputs, picture_tokens
 from lynx_cl.data.template import stops
@@ -23,7 +26,31 @@ if TYPE_CHECKING:
     from lynx_cl.base.load import Base
 
 LONGEST = 192  # tokens of an answer, where nothing else is said: a list of eight things with their boxes
-__all__ = ["LONGEST", "Request", "answer", "answer_on_the_way"]
+__all__ = ["LONGEST", "Request", "Said", "answer", "answer_on_the_way", "answer_weighed"]
+
+
+@dataclass(frozen=True)
+class Said:
+    """An answer, and for each of its tokens where in the text it stands, (start, end), and its log probability.
+
+    The probability is the one that the model gave the token it chose, after whatever the base's own generation settings
+    do to it (none of ours does anything). What ends an answer is no part of it; a token may stand for no letter.
+    """
+
+    text: str
+    spans: tuple[tuple[int, int], ...] = ()
+    logs: tuple[float, ...] = ()
+
+
+class _Watch(LogitsProcessor):
+    """Notes the log probability of the likeliest token of each step and row; that is the token which greedy takes."""
+
+    def __init__(self) -> None:
+        self.steps: list[Tensor] = []
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        self.steps.append(scores.float().log_softmax(-1).max(-1).values)
+        return scores
 
 
 def answer(
@@ -41,15 +68,29 @@ def answer(
     Raises ValueError where banks are named without an attachment, or not one for each request; UsageError for a bank
     that is not attached, and for wrong weights.
     """
-    if len(banks) != len(requests):
-        raise ValueError(f"{len(requests)} requests, but banks for {len(banks)}")
-    if attachment is None and any(bank is not None for bank in banks):
-        raise ValueError("a bank is named, but none is attached")
     answers = [""] * len(requests)
-    for rows, inputs in _batches(base, requests, batch_size):
-        owners = [banks[i] for i in rows]
-        with attachment.rows(owners) if attachment is not None else nullcontext():
-            _answer_batch(base, inputs, rows, answers, max_new_tokens)
+    for rows, inputs in _owned(base, attachment, requests, banks, batch_size):
+        _answer_batch(base, inputs, rows, answers, max_new_tokens)
+    return answers
+
+
+def answer_weighed(
+    base: Base,
+    attachment: Attachment | None,
+    requests: Sequence[Request],
+    banks: Sequence[Owner],
+    *,
+    max_new_tokens: int = LONGEST,
+    batch_size: int = 32,
+) -> list[Said]:
+    """As `answer`, with how probable each token of an answer was; raises as it does."""
+    answers = [Said("")] * len(requests)
+    for rows, inputs in _owned(base, attachment, requests, banks, batch_size):
+        watch = _Watch()
+        new = _new_tokens(base, inputs, max_new_tokens, logits_processor=LogitsProcessorList([watch])).tolist()
+        logs = torch.stack(watch.steps, 1).tolist()
+        for index, ids, own in zip(rows, new, logs, strict=True):
+            answers[index] = _said(base, ids, own)
     return answers
 
 
@@ -80,8 +121,29 @@ def answer_on_the_way(
     return answers
 
 
+def _owned(
+    base: Base, attachment: Attachment | None, requests: Sequence[Request], banks: Sequence[Owner], batch_size: int
+) -> Iterator[tuple[tuple[int, ...], Any]]:
+    """As `_batches`; while a batch is out, its rows are those of their banks."""
+    if len(banks) != len(requests):
+        raise ValueError(f"{len(requests)} requests, but banks for {len(banks)}")
+    if attachment is None and any(bank is not None for bank in banks):
+        raise ValueError("a bank is named, but none is attached")
+    for rows, inputs in _batches(base, requests, batch_size):
+        owners = [banks[i] for i in rows]
+        with attachment.rows(owners) if attachment is not None else nullcontext():
+            yield rows, inputs
+
+
 def _answer_batch(base: Base, inputs: Any, rows: Sequence[int], answers: list[str], max_new_tokens: int) -> None:
     """Fills in the answers of some rows."""
+    new = _new_tokens(base, inputs, max_new_tokens)
+    for index, text in zip(rows, base.processor.batch_decode(new, skip_special_tokens=True), strict=True):
+        answers[index] = text.strip()
+
+
+def _new_tokens(base: Base, inputs: Any, max_new_tokens: int, **options: Any) -> Tensor:
+    """The tokens that greedy decoding writes behind the inputs: (batch, tokens)."""
     with torch.inference_mode():
         output = base.model.generate(
             **inputs,
@@ -90,10 +152,21 @@ def _answer_batch(base: Base, inputs: Any, rows: Sequence[int], answers: list[st
             num_beams=1,
             pad_token_id=base.processor.tokenizer.pad_token_id,
             **_ends(base),
+            **options,
         )
-    new = output[:, inputs["input_ids"].shape[1] :]
-    for index, text in zip(rows, base.processor.batch_decode(new, skip_special_tokens=True), strict=True):
-        answers[index] = text.strip()
+    return output[:, inputs["input_ids"].shape[1] :]
+
+
+def _said(base: Base, ids: list[int], logs: list[float]) -> Said:
+    """One row's answer: its text is what `answer` gives, a token stands where its text comes in addition."""
+    ends = set(_ends(base).get("eos_token_id", ()))
+    length = next((place for place, token in enumerate(ids) if token in ends), len(ids))
+    decode = base.processor.tokenizer.decode
+    starts = [decode(ids[:count], skip_special_tokens=True) for count in range(length + 1)]
+    whole = starts[-1]
+    text, lead = whole.strip(), len(whole) - len(whole.lstrip())
+    marks = [min(max(len(start) - lead, 0), len(text)) for start in starts]
+    return Said(text, tuple(itertools.pairwise(marks)), tuple(logs[:length]))
 
 
 def _ends(base: Base) -> dict[str, list[int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +21,7 @@ from lynx_cl.base.load import Base
 from lynx_cl.base.taps import find_taps
 from lynx_cl.errors import UsageError
 from lynx_cl.evaluation import generate
-from lynx_cl.evaluation.generate import Request, answer
+from lynx_cl.evaluation.generate import Request, answer, answer_weighed
 from tests.banks.test_attach import disturbed
 from tests.families.tiny import SIDE, VOCABULARY, tiny_base
 
@@ -31,9 +32,10 @@ TEMPLATE = (
 )
 
 
-def processor() -> LlavaProcessor:
-    """Words w0, w1, ... to a token each; like Llama's, its tokenizer writes <s> by itself."""
-    words = SPECIAL + [f"w{i}" for i in range(VOCABULARY - len(SPECIAL))]
+def processor(said: Sequence[str] = ()) -> LlavaProcessor:
+    """`said` and words w0, w1, ... to a token each; like Llama's, its tokenizer writes <s> by itself."""
+    words = SPECIAL + ["w0", *said]
+    words += [f"w{i}" for i in range(1, VOCABULARY - len(words) + 1)]
     raw = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="w0"))
     raw.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     raw.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
@@ -91,6 +93,26 @@ def test_batch_size_and_order_change_nothing(base: Base, batch_size: int) -> Non
     expected = answer(base, None, REQUESTS, [None] * len(REQUESTS), max_new_tokens=6)
     turned = answer(base, None, REQUESTS[::-1], [None] * len(REQUESTS), max_new_tokens=6, batch_size=batch_size)
     assert turned[::-1] == expected
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 7])
+def test_weighed_answers_hold_the_probability_of_each_token(base: Base, batch_size: int) -> None:
+    said = answer_weighed(base, None, REQUESTS, [None] * len(REQUESTS), max_new_tokens=6, batch_size=batch_size)
+    assert [one.text for one in said] == answer(base, None, REQUESTS, [None] * len(REQUESTS), max_new_tokens=6)
+    for request, one in zip(REQUESTS, said, strict=True):
+        words = [one.text[start:end].strip() for start, end in one.spans]
+        assert " ".join(filter(None, words)) == one.text
+        images: Any = [[request.image]] if request.image is not None else None
+        text = [chat_text(base.processor, request.text, request.image is not None)]
+        inputs = base.processor(text=text, images=images, return_tensors="pt", add_special_tokens=False)
+        shape = inputs["input_ids"].shape[1]
+        with torch.no_grad():
+            whole = base.model.generate(**inputs, max_new_tokens=6, do_sample=False)
+            others = {name: value for name, value in inputs.items() if name not in ("input_ids", "attention_mask")}
+            logits = base.model(input_ids=whole, **others).logits[0].log_softmax(-1)
+        new = whole[0, shape:].tolist()
+        expected = [float(logits[shape + step - 1, token]) for step, token in enumerate(new) if token != 2]
+        assert one.logs == pytest.approx(expected, abs=1e-4)
 
 
 def test_each_request_is_answered_by_its_own_bank(base: Base) -> None:
