@@ -12,6 +12,7 @@ from lynx_cl.cli.options import (
     JsonOption,
     RouteErrorOption,
     SeveralOption,
+    SharedOption,
     open_registry,
     router_changes,
 )
@@ -27,6 +28,11 @@ def command(
     ] = False,
     route_error: RouteErrorOption = None,
     several: SeveralOption = None,
+    test: Annotated[
+        list[str] | None,
+        typer.Option("--test", metavar="TASK=SOURCE", help="Score a task on another source's test split as well."),
+    ] = None,
+    allow_shared_annotator: SharedOption = False,
     base: Annotated[str, typer.Option("--base", help="The base, where the registry has none yet.")] = "nano",
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -37,6 +43,8 @@ def command(
     """
     if composed and several is not None:
         raise UsageError("--composed scores every way to answer; leave out --several")
+    if composed and test:
+        raise UsageError("--composed has questions of its own; leave out --test")
     changes = router_changes(route_error, several)
     registry = open_registry(home)
     if composed:
@@ -46,7 +54,16 @@ def command(
         return
     from lynx_cl.continual.evaluate import evaluate
 
-    facts = evaluate(registry, base, examples, questions, note, changes)
+    facts = evaluate(
+        registry,
+        base,
+        examples,
+        questions,
+        note,
+        changes,
+        more_tests=test or (),
+        allow_shared=allow_shared_annotator,
+    )
     if as_json:
         print_json(facts)
         return
@@ -58,6 +75,7 @@ def command(
         ("task", "loss in its bank", "loss in routing"),
         [(task, *map(_measured, (parts["bank"], parts["routing"]))) for task, parts in facts["loss"].items()],
     )
+    _tell_annotators(facts["annotators"])
     asked = facts["routing"].get("asked")
     print_facts(
         {
@@ -67,6 +85,21 @@ def command(
             **({"handed back": f"{percent(asked)} of the requests"} if asked is not None else {}),
             "routing confusion": facts["routing"]["confusion"],
         }
+    )
+
+
+def _tell_annotators(scores: dict[str, dict[str, dict[str, float]]]) -> None:
+    """The matrix of who labelled what was learned from and who what is tested on, where there is more than one."""
+    tested = list(dict.fromkeys(name for cells in scores.values() for name in cells))
+    if len({*scores, *tested}) < 2:
+        return
+    print_table(
+        ("learned from labels of", "task", *(f"tested on {name}" for name in tested)),
+        [
+            (trained, task, *(cells.get(name, {}).get(task) for name in tested))
+            for trained, cells in scores.items()
+            for task in dict.fromkeys(task for one in cells.values() for task in one)
+        ],
     )
 
 

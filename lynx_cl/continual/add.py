@@ -255,6 +255,7 @@ def commit(
         card=plan.card.model_dump(mode="json"),
         data={
             **plan.source.summary(),
+            **({"annotators": list(plan.labels.trained)} if len(plan.labels.trained) > 1 else {}),
             "source": plan.spec.partition(":")[0],
             "digest": plan.source.digest(),
             "seed": plan.config.data.seed,
