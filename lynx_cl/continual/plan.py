@@ -11,6 +11,7 @@ from lynx_cl.base.card import BaseCard, find_base, read_card
 from lynx_cl.base.places import base_of
 from lynx_cl.continual.config import AddConfig, read_config
 from lynx_cl.continual.gates import Gates
+from lynx_cl.continual.outside import KIND, bank_settings, detector_name
 from lynx_cl.data.annotators import Labels, check_shared
 from lynx_cl.data.readers import absolute
 from lynx_cl.data.sources import DataSource, open_source
@@ -45,13 +46,19 @@ class Plan:
     anew: bool = False  # of an update: starts from the base; else the bank starts as the present one, in all its shape
     gates: Gates = Gates()
     adapter: Path | None = None  # a PEFT LoRA that is taken for the bank as it is
-    annotators: tuple[str, ...] = ()  # of an update: of the labels that the present bank learned from
+    annotators: tuple[str, ...] = ()  # of the labels that the bank learned from before: an update's, a detector's
 
     @property
     def labels(self) -> Labels:
         """Whose labels the bank will have learned from, and is tested on."""
         own = self.source.labels
-        return replace(own, trained=tuple(dict.fromkeys((*self.annotators, *own.trained))))
+        learns = own.trained if self.kind != KIND else ()
+        return replace(own, trained=tuple(dict.fromkeys((*self.annotators, *learns))))
+
+    @property
+    def bank_settings(self) -> dict[str, Any]:
+        """The settings of the bank, with what it must know of the task."""
+        return bank_settings(self.kind, self.config.bank.get(self.kind, {}), self.card, self.base_card.grammar)
 
     @property
     def grammar(self) -> BoxGrammar:
@@ -121,7 +128,11 @@ def make_plan(
     base_card = read_card(place) if isinstance(place, Path) else BaseCard(name=str(place))
     spec = absolute(spec)
     source = open_source(spec, card, seed=config.data.seed, limit=config.data.limit, base_grammar=base_card.grammar)
-    annotators = labels_of(present).trained if update and not anew else ()
+    annotators: tuple[str, ...] = ()
+    if update and not anew:
+        annotators = labels_of(present).trained
+    elif kind == KIND:
+        annotators = (detector_name(config.bank.get(KIND, {})),)
     home.ensure_writable()
     command = "update-task" if update else "add-task"
     plan = Plan(
@@ -141,6 +152,8 @@ def make_plan(
         adapter=adapter,
         annotators=annotators,
     )
+    if not (update and not anew):
+        _ = plan.bank_settings
     others = (labels_of(registry.task(name)) for name in registry.tasks() if name != card.name)
     check_shared([plan.labels, *others], allow_shared)
     return plan

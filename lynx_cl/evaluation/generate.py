@@ -1,7 +1,8 @@
 """Greedy answers in batches, each row by its own bank or mix of banks.
 
 Requests of equal length in tokens share a batch, so that nothing is padded and an answer does not depend on its
-company. Where a processor still makes rows of one batch differ, they are padded on the left.
+company. Where a processor still makes rows of one batch differ, they are padded on the left. Rows of a bank outside the
+base (banks/external.py) are answered by it, and take no part in a forward.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from lynx_cl.banks.external import answer_outside
 from lynx_cl.base.chat import chat_text, model_inputs, picture_tokens
 from lynx_cl.data.template import stops
 from lynx_cl.router.embedders import Request, Rows, Sight
@@ -46,7 +48,10 @@ def answer(
     if attachment is None and any(bank is not None for bank in banks):
         raise ValueError("a bank is named, but none is attached")
     answers = [""] * len(requests)
-    for rows, inputs in _batches(base, requests, batch_size):
+    told = _answer_outside(attachment, requests, banks, answers)
+    inside = [i for i in range(len(requests)) if i not in told]
+    for places, inputs in _batches(base, [requests[i] for i in inside], batch_size):
+        rows = [inside[place] for place in places]
         owners = [banks[i] for i in rows]
         with attachment.rows(owners) if attachment is not None else nullcontext():
             _answer_batch(base, inputs, rows, answers, max_new_tokens)
@@ -69,15 +74,32 @@ def answer_on_the_way(
     picture. Vectors of requests that share a forward may differ in their last bits from those of each alone.
     """
     answers = [""] * len(requests)
+    owners: dict[int, Owner] = {}
     for rows, inputs in _batches(base, requests, batch_size):
         own = [requests[i] for i in rows]
 
         def ask(states: Tensor, rows: Any = rows, own: Any = own, inputs: Any = inputs) -> Sequence[Owner]:
-            return route(rows, embedder.pooled(own, states, inputs))
+            chosen = route(rows, embedder.pooled(own, states, inputs))
+            owners.update(zip(rows, chosen, strict=True))
+            return chosen
 
         with attachment.routed(embedder.layer, ask):
             _answer_batch(base, inputs, rows, answers, max_new_tokens)
+    _answer_outside(attachment, requests, [owners[i] for i in range(len(requests))], answers)
     return answers
+
+
+def _answer_outside(
+    attachment: Attachment | None, requests: Sequence[Request], banks: Sequence[Owner], answers: list[str]
+) -> set[int]:
+    """Fills in the answers of the rows that a bank outside the base answers, and gives their places."""
+    if attachment is None:
+        return set()
+    outside = [answer_outside(attachment.banks, bank) for bank in banks]
+    for i, (request, bank) in enumerate(zip(requests, outside, strict=True)):
+        if bank is not None:
+            answers[i] = bank.answer(request.text, request.image)
+    return {i for i, bank in enumerate(outside) if bank is not None}
 
 
 def _answer_batch(base: Base, inputs: Any, rows: Sequence[int], answers: list[str], max_new_tokens: int) -> None:
