@@ -34,6 +34,8 @@ def export_adapter(
     Its logits under peft are the bank's. Raises LynxError for a bank that PEFT cannot express, saying why, and for a
     folder that holds something else or cannot be written.
     """
+    if kind == "external":
+        raise LynxError("an external bank cannot go to PEFT: it is a detector of its own, and no change of the base")
     if kind != "lora":
         raise LynxError(f"a {kind} bank cannot go to PEFT: it has no adapter of that form; only lora banks do")
     if bank_config["experts"] != 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,14 +45,16 @@ def fingerprint(model: PreTrainedModel) -> str:
     return hashlib.sha256((digest(model.state_dict().items()) + text).encode()).hexdigest()
 
 
-def fingerprint_folder(path: str | Path) -> str:
-    """Digest of a base on disk: the bytes of config.json and of every model*.safetensors file, by name.
+def fingerprint_folder(path: str | Path, more: Sequence[str] = ()) -> str:
+    """Digest of a model on disk: the bytes of config.json and of every model*.safetensors file, by name, and of the
+    files that the patterns `more` stand for.
 
     Kept in memory by size and time of change, so that a second call reads nothing. Raises LynxError where a file cannot
     be read.
     """
     folder = Path(path)
     files = [folder / "config.json", *sorted(folder.glob("model*.safetensors"))]
+    files += sorted({file for pattern in more for file in folder.glob(pattern)} - set(files))
     sha = hashlib.sha256()
     for file in files:
         try:

@@ -17,7 +17,10 @@ FILE = "bases.json"  # in a home, beside its registry: fingerprint -> folder
 
 
 def remember_base(registry: Registry, fingerprint: str, folder: Path) -> None:
-    """Notes where a base lies, so that later commands on this home find it. Raises OSError."""
+    """Notes where a base, or another frozen model, lies, so that later commands on this home find it.
+
+    Raises OSError.
+    """
     known = _places(registry)
     place = str(folder.absolute())
     if known.get(fingerprint) == place:
@@ -27,6 +30,11 @@ def remember_base(registry: Registry, fingerprint: str, folder: Path) -> None:
     unfinished = path.with_name(f"{FILE}.{os.getpid()}")
     unfinished.write_text(json.dumps({**known, fingerprint: place}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     os.replace(unfinished, path)
+
+
+def place_of(registry: Registry, fingerprint: str) -> str | None:
+    """Where the model of a digest lay when it was last used, None where that is not known."""
+    return _places(registry).get(fingerprint)
 
 
 def base_of(registry: Registry, otherwise: str = "nano") -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lynx_cl.cli.options import HomeOption, JsonOption
+from lynx_cl.cli.options import HomeOption, JsonOption, SharedOption
 from lynx_cl.cli.output import note, percent, print_facts, print_json, print_table
 from lynx_cl.home import resolve_home
 
@@ -55,6 +55,7 @@ def command(
     max_forgetting: ForgettingOption = None,
     max_growth: GrowthOption = None,
     max_total_growth: TotalOption = None,
+    allow_shared_annotator: SharedOption = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -76,6 +77,7 @@ def command(
         overrides=given(settings, max_minutes, seed),
         file=config,
         gates=Gates(max_forgetting, max_growth, max_total_growth),
+        allow_shared=allow_shared_annotator,
         adapter=adapter,
     )
     carry_out(plan, resume=resume, dry_run=dry_run, as_json=as_json)

@@ -13,6 +13,7 @@ from lynx_cl.cli.options import (
     JsonOption,
     RouteErrorOption,
     SeveralOption,
+    SharedOption,
     open_registry,
     router_changes,
 )
@@ -60,6 +61,11 @@ def command(
     ] = None,
     route_error: RouteErrorOption = None,
     several: SeveralOption = None,
+    test: Annotated[
+        list[str] | None,
+        typer.Option("--test", metavar="TASK=SOURCE", help="Score a task on another source's test split as well."),
+    ] = None,
+    allow_shared_annotator: SharedOption = False,
     base: Annotated[str, typer.Option("--base", help="The base, where the registry has none yet.")] = "nano",
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -101,6 +107,8 @@ def command(
         return
     if composed and several is not None:
         raise UsageError("--composed scores every way to answer; leave out --several")
+    if composed and test:
+        raise UsageError("--composed has questions of its own; leave out --test")
     registry = open_registry(home)
     if composed:
         from lynx_cl.continual.evaluate import evaluate_composed
@@ -109,7 +117,16 @@ def command(
         return
     from lynx_cl.continual.evaluate import evaluate
 
-    facts = evaluate(registry, base, examples, questions, note, changes)
+    facts = evaluate(
+        registry,
+        base,
+        examples,
+        questions,
+        note,
+        changes,
+        more_tests=test or (),
+        allow_shared=allow_shared_annotator,
+    )
     if as_json:
         print_json(facts)
         return
@@ -121,6 +138,7 @@ def command(
         ("task", "loss in its bank", "loss in routing"),
         [(task, *map(_measured, (parts["bank"], parts["routing"]))) for task, parts in facts["loss"].items()],
     )
+    _tell_annotators(facts["annotators"])
     asked = facts["routing"].get("asked")
     print_facts(
         {
@@ -137,6 +155,21 @@ def _refuse(options: Mapping[str, object], why: str) -> None:
     for name, value in options.items():
         if value is not None:
             raise UsageError(f"{name} {why}")
+
+
+def _tell_annotators(scores: dict[str, dict[str, dict[str, float]]]) -> None:
+    """The matrix of who labelled what was learned from and who what is tested on, where there is more than one."""
+    tested = list(dict.fromkeys(name for cells in scores.values() for name in cells))
+    if len({*scores, *tested}) < 2:
+        return
+    print_table(
+        ("learned from labels of", "task", *(f"tested on {name}" for name in tested)),
+        [
+            (trained, task, *(cells.get(name, {}).get(task) for name in tested))
+            for trained, cells in scores.items()
+            for task in dict.fromkeys(task for one in cells.values() for task in one)
+        ],
+    )
 
 
 def _measured(value: float) -> float | None:

@@ -25,6 +25,10 @@ SeveralOption = Annotated[
     Literal["top", "mix", "ask"] | None,  # router.router.Several, whose module takes long to import
     typer.Option("--several", help="Who answers where it keeps several: the top one, a mix of them, or nobody."),
 ]
+SharedOption = Annotated[
+    bool,
+    typer.Option("--allow-shared-annotator", help="Score even on labels of the model whose labels were learned from."),
+]
 
 
 def open_registry(home: str | None) -> Registry:

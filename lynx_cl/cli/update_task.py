@@ -22,7 +22,7 @@ from lynx_cl.cli.add_task import (
     carry_out,
     given,
 )
-from lynx_cl.cli.options import HomeOption, JsonOption
+from lynx_cl.cli.options import HomeOption, JsonOption, SharedOption
 from lynx_cl.home import resolve_home
 
 
@@ -41,6 +41,7 @@ def command(
     max_forgetting: ForgettingOption = None,
     max_growth: GrowthOption = None,
     max_total_growth: TotalOption = None,
+    allow_shared_annotator: SharedOption = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -64,5 +65,6 @@ def command(
         update=True,
         anew=anew,
         gates=Gates(max_forgetting, max_growth, max_total_growth),
+        allow_shared=allow_shared_annotator,
     )
     carry_out(plan, resume=resume, dry_run=dry_run, as_json=as_json)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lynx_cl.banks.base import Bank, bank_bytes, build_bank
+from lynx_cl.banks.external import ExternalBank
 from lynx_cl.banks.growth import Growth, growth
 from lynx_cl.banks.peft_format import import_adapter
 from lynx_cl.base.fingerprint import digest
@@ -26,7 +27,8 @@ from lynx_cl.continual.certificate import certificate, check_retention, librarie
 from lynx_cl.continual.history import Stage, forgetting, stages_of
 from lynx_cl.continual.learned import Learned, learned
 from lynx_cl.continual.measure import main_scores, measure, routing
-from lynx_cl.continual.outcome import Outcome, draw, growth_facts, log_outcome, task_facts
+from lynx_cl.continual.outcome import Outcome, draw, growth_facts, log_outcome, params, task_facts
+from lynx_cl.continual.outside import KIND
 from lynx_cl.continual.plan import Plan
 from lynx_cl.errors import LynxError
 from lynx_cl.registry.faults import fault_point
@@ -70,7 +72,7 @@ def add_task(
         f"{100 * grown.total:.1f} % of the base, {100 * grown.active:.1f} % active"
     )
     plan.gates.check_growth(plan.card.name, growths)
-    run.log_params(_params(plan, base, bank))
+    run.log_params(params(plan, base, bank))
     settings = router_config(plan.registry)
     embedder = embedder_named(settings.embedder, base)
     others, own = router_statistics(plan, embedder, say)
@@ -167,7 +169,10 @@ def first_bank(plan: Plan, base: Base, known: Learned) -> Bank:
     if plan.update and not plan.anew:
         return known.banks[plan.card.name]
     taps = find_taps(base.model, plan.config.taps.every, plan.base_card.taps)
-    return build_bank(plan.kind, taps, base.model, plan.config.bank.get(plan.kind, {}), plan.config.train.seed)
+    bank = build_bank(plan.kind, taps, base.model, plan.bank_settings, plan.config.train.seed)
+    if isinstance(bank, ExternalBank):
+        remember_base(plan.registry, bank.config.digest, bank.folder)
+    return bank
 
 
 def router_statistics(plan: Plan, embedder: Embedder, say: Say) -> tuple[list[TaskStatistics], TaskStatistics]:
@@ -188,10 +193,12 @@ def router_statistics(plan: Plan, embedder: Embedder, say: Say) -> tuple[list[Ta
 
 def train(plan: Plan, base: Base, bank: Bank, run: AddRun, say: Say, *, resume: bool, progress: bool) -> TrainResult:
     """Trains the bank and logs its history; one that was trained elsewhere is taken as it is."""
-    if plan.adapter is not None:
-        say(f"train: nothing; the bank is {plan.adapter}")
+    if plan.adapter is not None or isinstance(bank, ExternalBank):
+        what = bank.config.model if isinstance(bank, ExternalBank) else plan.adapter
+        say(f"train: nothing; the bank is {what}")
         frozen, own = digest(base.model.state_dict().items()), digest(bank.state().items())
-        return TrainResult(0.0, 0, "adapter", 0, 0.0, [], frozen, frozen, own)
+        stopped = "adapter" if plan.adapter is not None else plan.kind
+        return TrainResult(0.0, 0, stopped, 0, 0.0, [], frozen, frozen, own)
     pictures = plan.config.pictures_per_batch
     validation = fixed_batches(base, plan.source.groups("calibration"), pictures, VALIDATION_PICTURES)
 
@@ -243,6 +250,7 @@ def commit(
         card=plan.card.model_dump(mode="json"),
         data={
             **plan.source.summary(),
+            **({"annotators": list(plan.labels.trained)} if plan.annotators else {}),
             "source": plan.spec.partition(":")[0],
             "digest": plan.source.digest(),
             "seed": plan.config.data.seed,
@@ -264,20 +272,9 @@ def commit(
 def _training(plan: Plan) -> dict[str, Any]:
     if plan.adapter is not None:
         return {"adapter": plan.adapter.name}
+    if plan.kind == KIND:
+        return {}
     return {**plan.config.train.model_dump(mode="json"), "pictures_per_batch": plan.config.pictures_per_batch}
-
-
-def _params(plan: Plan, base: Base, bank: Bank) -> dict[str, Any]:
-    return {
-        "task": plan.card.name,
-        "data": plan.spec,
-        "data_digest": plan.source.digest(),
-        "base": base.name,
-        "base_fingerprint": base.fingerprint,
-        "bank": plan.kind,
-        **{f"bank.{key}": value for key, value in bank.bank_config().items()},
-        **{f"train.{key}": value for key, value in plan.config.train.model_dump().items()},
-    }
 
 
 def _folder(plan: Plan) -> Path | None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from lynx_cl.banks.attach import attach
-from lynx_cl.banks.base import load_bank
 from lynx_cl.base.load import load_base
 from lynx_cl.base.places import base_of
 from lynx_cl.continual.clauses import split_request
+from lynx_cl.continual.outside import read_bank
 from lynx_cl.continual.policy import handed_back, owner
 from lynx_cl.data.example import to_pixels
 from lynx_cl.data.grammar import GrammarError
@@ -178,7 +178,7 @@ class _Banks:
         for name in sorted({name for one in owners for name in _banks(one)} - set(self.versions)):
             version = self.registry.task(name)
             with torch.inference_mode(False):  # a bank outlives the forward on whose way it is read
-                bank = load_bank(version.manifest, self.registry.read(version.bank), self.base)
+                bank = read_bank(self.registry, version, self.base)
             self.attachment.add(name, bank)
             self.versions[name] = version
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from lynx_cl.banks.external import ExternalBank, answer_outside
 from lynx_cl.base.fingerprint import digest
 from lynx_cl.data.collate import encode
 from lynx_cl.data.example import Example
@@ -59,11 +60,27 @@ def probe_digests(base: Base, attachment: Attachment) -> Probe:
     inputs = probe(base)
     made = Probe({}, {})
     for name in (None, *sorted(attachment.banks)):
+        outside = answer_outside(attachment.banks, name)
+        if outside is not None:
+            made.logits[str(name)], made.answers[str(name)] = _probe_outside(outside)
+            continue
         with torch.inference_mode(), attachment.bank(name):
             logits = base.model(**inputs, use_cache=False).logits
         made.logits[name or BASE_ROW] = digest([("logits", logits)])
         made.answers[name or BASE_ROW] = digest([("answers", logits.argmax(-1))])
     return made
+
+
+def _probe_outside(bank: ExternalBank) -> tuple[str, str]:
+    """As `Probe`: what a detector makes of the probe's pictures, its scores and boxes, and its answers."""
+    raw, texts = [], []
+    for number, example in enumerate(understanding("calibration", PROBES, kinds=("describe",))):
+        picture = example.open()
+        found = bank.detect(bank.thing(example.prompt), picture)
+        raw += [(f"{number} {name}", tensor) for name, tensor in zip(("scores", "boxes"), found, strict=True)]
+        answer = bank.answer(example.prompt, picture).encode()
+        texts.append((str(number), torch.tensor(list(answer), dtype=torch.uint8)))
+    return digest(raw), digest(texts)
 
 
 def check_retention(before: Probe, after: Probe) -> None:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lynx_cl.banks.attach import Attachment, attach
-from lynx_cl.banks.base import Bank, load_bank
+from lynx_cl.banks.base import Bank
 from lynx_cl.base.load import Base
 from lynx_cl.continual.measure import TaskUnderTest
+from lynx_cl.continual.outside import read_bank
 from lynx_cl.continual.scores import task_test, understanding_test
 from lynx_cl.data.sources import DataSource, open_source
 from lynx_cl.errors import LynxError
@@ -48,7 +49,7 @@ class Learned:
 def learned(registry: Registry, base: Base) -> Learned:
     """Reads every task of the head, each byte checked. Raises LynxError for a bank of another base."""
     versions = {name: registry.task(name) for name in registry.tasks()}
-    banks = {name: load_bank(v.manifest, registry.read(v.bank), base) for name, v in versions.items()}
+    banks = {name: read_bank(registry, version, base) for name, version in versions.items()}
     return Learned(versions, banks)
 
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lynx_cl.banks.base import Bank
 from lynx_cl.banks.growth import Growth
+from lynx_cl.base.load import Base
 from lynx_cl.continual.history import Stage, forgetting, loss, loss_by_stage, matrix
 from lynx_cl.continual.learned import Learned
 from lynx_cl.continual.measure import TaskMeasurement, TaskUnderTest, routing
@@ -128,3 +130,17 @@ def log_outcome(
     run.log_history(rows)
     for figure in figures:
         run.log_artifact(figure)
+
+
+def params(plan: Plan, base: Base, bank: Bank) -> dict[str, Any]:
+    """What MLflow keeps of an add's settings."""
+    return {
+        "task": plan.card.name,
+        "data": plan.spec,
+        "data_digest": plan.source.digest(),
+        "base": base.name,
+        "base_fingerprint": base.fingerprint,
+        "bank": plan.kind,
+        **{f"bank.{key}": value for key, value in bank.bank_config().items()},
+        **{f"train.{key}": value for key, value in plan.config.train.model_dump().items()},
+    }

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lynx_cl.base.card import BaseCard, find_base, read_card
 from lynx_cl.base.places import base_of
 from lynx_cl.continual.config import AddConfig, read_config
 from lynx_cl.continual.gates import Gates
+from lynx_cl.continual.outside import KIND, bank_settings, detector_name
+from lynx_cl.data.annotators import Labels, check_shared
 from lynx_cl.data.readers import absolute
 from lynx_cl.data.sources import DataSource, open_source
 from lynx_cl.errors import LynxError, UsageError
@@ -44,6 +46,19 @@ class Plan:
     anew: bool = False  # of an update: starts from the base; else the bank starts as the present one, in all its shape
     gates: Gates = Gates()
     adapter: Path | None = None  # a PEFT LoRA that is taken for the bank as it is
+    annotators: tuple[str, ...] = ()  # of the labels that the bank learned from before: an update's, a detector's
+
+    @property
+    def labels(self) -> Labels:
+        """Whose labels the bank will have learned from, and is tested on."""
+        own = self.source.labels
+        learns = own.trained if self.kind != KIND else ()
+        return replace(own, trained=tuple(dict.fromkeys((*self.annotators, *learns))))
+
+    @property
+    def bank_settings(self) -> dict[str, Any]:
+        """The settings of the bank, with what it must know of the task."""
+        return bank_settings(self.kind, self.config.bank.get(self.kind, {}), self.card, self.base_card.grammar)
 
     @property
     def grammar(self) -> BoxGrammar:
@@ -69,14 +84,16 @@ def make_plan(
     anew: bool = False,
     gates: Gates | None = None,
     adapter: Path | None = None,
+    allow_shared: bool = False,
 ) -> Plan:
     """Resolves names and checks settings, data and home.
 
     With `update` the task must be in the registry: its next version is planned, on the data and with the kind of bank
     that the present one has unless told otherwise, from its weights unless `anew`. `base` None is the registry's own.
+    With `allow_shared` a task may be scored on labels of a model that it learned from.
 
     Raises UsageError for an unknown task, source, base, bank kind or setting, and LynxError for data that is broken, a
-    task that is there already, and a home that cannot be written.
+    task that is there already, one whose score would be of shared labels, and a home that cannot be written.
     """
     config = read_config(overrides, file)
     card = load_card(task, home)
@@ -111,9 +128,14 @@ def make_plan(
     base_card = read_card(place) if isinstance(place, Path) else BaseCard(name=str(place))
     spec = absolute(spec)
     source = open_source(spec, card, seed=config.data.seed, limit=config.data.limit, base_grammar=base_card.grammar)
+    annotators: tuple[str, ...] = ()
+    if update and not anew:
+        annotators = labels_of(present).trained
+    elif kind == KIND:
+        annotators = (detector_name(config.bank.get(KIND, {})),)
     home.ensure_writable()
     command = "update-task" if update else "add-task"
-    return Plan(
+    plan = Plan(
         home,
         registry,
         card,
@@ -128,7 +150,22 @@ def make_plan(
         anew=anew,
         gates=gates or Gates(),
         adapter=adapter,
+        annotators=annotators,
     )
+    if not (update and not anew):
+        _ = plan.bank_settings
+    others = (labels_of(registry.task(name)) for name in registry.tasks() if name != card.name)
+    check_shared([plan.labels, *others], allow_shared)
+    return plan
+
+
+def labels_of(version: TaskVersion) -> Labels:
+    """Whose labels the bank of a version learned from, those that it started from included, and is tested on."""
+    data: Any = version.manifest.data
+    if "annotator" not in data:
+        return Labels(version.task, (), "")
+    trained = data.get("annotators", [data["annotator"]])
+    return Labels(version.task, tuple(trained), data.get("test_annotator", data["annotator"]))
 
 
 def _check_shape(present: TaskVersion, config: AddConfig) -> None:

@@ -141,6 +141,7 @@ def built_source(folder: Path, wanted: Wanted) -> DataSource:
         manifest["grammar"],
         splits,
         recipe,
+        test_annotator=manifest.get("test_annotator", ""),
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 
+from lynx_cl.data.annotators import OPTIONS
 from lynx_cl.data.pictures import PictureSet, picture_problems
 from lynx_cl.data.sources import DataSource, Wanted, questions_about
 from lynx_cl.data.specs import Spec, parse_spec
@@ -60,9 +61,10 @@ def find_reader(text: str) -> tuple[Reader, Spec]:
             if reader.place
             else f"data source '{text}': takes no folder; give it as {spec.kind}"
         )
+    allowed = [*reader.options, *(OPTIONS if reader.place else ())]
     for option in spec.options:
-        if option not in reader.options:
-            known = ", ".join(reader.options) or "none"
+        if option not in allowed:
+            known = ", ".join(allowed) or "none"
             raise UsageError(f"data source '{text}': option '{option}' is unknown; known: {known}")
     path = Path(spec.place).expanduser()
     if reader.place == FOLDER and not path.is_dir():

@@ -6,10 +6,11 @@ What kinds of source there are stands in `lynx_cl/data/readers.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from lynx_cl.data.annotators import Labels, Relabelled
 from lynx_cl.data.example import SPLITS, Example
 from lynx_cl.data.grammar import BoxGrammar
 from lynx_cl.data.pictures import DIGESTED, PictureSet, file_digests
@@ -40,6 +41,12 @@ class DataSource:
     recipe: Callable[[], Mapping[str, Any]]
     remarks: Callable[[], Sequence[str]] = tuple
     problems: Callable[[], Iterator[str]] | None = None
+    test_annotator: str = ""
+
+    @property
+    def labels(self) -> Labels:
+        """Whose labels are learned from and tested on."""
+        return Labels(self.task, (self.annotator,), self.test_annotator or self.annotator)
 
     def groups(self, split: str) -> Groups:
         """The examples of a split, those about one picture together. Raises UsageError for an unknown split."""
@@ -65,6 +72,7 @@ class DataSource:
             "source": self.name,
             "task": self.task,
             "annotator": self.annotator,
+            **({"test_annotator": self.test_annotator} if self.test_annotator else {}),
             "licence": self.licence,
             "grammar": self.grammar,
             "pictures": {split: len(groups) for split, groups in self.splits.items()},
@@ -156,4 +164,21 @@ def open_source(
     for split in SPLITS:
         if next(iter(source.splits.get(split, ())), None) is None:
             raise LynxError(f"{source.name}: no example for task '{card.name}' in split '{split}'; add pictures to it")
-    return source
+    return _annotated(source, parsed.options)
+
+
+def _annotated(source: DataSource, options: Mapping[str, str]) -> DataSource:
+    """A source as its name says who made its labels."""
+    annotator = options.get("annotator", source.annotator)
+    tested = options.get("test_annotator", annotator if "annotator" in options else source.labels.tested)
+    if (annotator, tested) == (source.annotator, source.labels.tested):
+        return source
+
+    def recipe() -> dict[str, Any]:
+        return {**source.recipe(), "annotator": annotator, "test_annotator": tested}
+
+    splits = {
+        name: Relabelled(groups, tested if name == "test" else annotator) for name, groups in source.splits.items()
+    }
+    other = tested if tested != annotator else ""
+    return replace(source, annotator=annotator, test_annotator=other, splits=splits, recipe=recipe)

@@ -1,7 +1,8 @@
 """Greedy answers in batches, each row by its own bank or mix of banks.
 
 Requests of equal length in tokens share a batch, so that nothing is padded and an answer does not depend on its
-company. Where a processor still makes rows of one batch differ, they are padded on the left.
+company. Where a processor still makes rows of one batch differ, they are padded on the left. Rows of a bank outside the
+base (banks/external.py) are answered by it, and take no part in a forward.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
+from lynx_cl.banks.external import answer_outside
 from lynx_cl.base.chat import chat_text, model_inputs, picture_tokens
 from lynx_cl.data.template import stops
 from lynx_cl.router.embedders import Request, Rows, Sight
@@ -69,8 +71,11 @@ def answer(
     that is not attached, and for wrong weights.
     """
     answers = [""] * len(requests)
-    for rows, inputs in _owned(base, attachment, requests, banks, batch_size):
-        _answer_batch(base, inputs, rows, answers, max_new_tokens)
+    _check_owners(attachment, requests, banks)
+    told = _answer_outside(attachment, requests, banks, answers)
+    inside = [i for i in range(len(requests)) if i not in told]
+    for places, inputs in _owned(base, attachment, requests, banks, inside, batch_size):
+        _answer_batch(base, inputs, places, answers, max_new_tokens)
     return answers
 
 
@@ -83,13 +88,20 @@ def answer_weighed(
     max_new_tokens: int = LONGEST,
     batch_size: int = 32,
 ) -> list[Said]:
-    """As `answer`, with how probable each token of an answer was; raises as it does."""
-    answers = [Said("")] * len(requests)
-    for rows, inputs in _owned(base, attachment, requests, banks, batch_size):
+    """As `answer`, with how probable each token of an answer was; raises as it does.
+
+    What a bank outside the base answers has no tokens, and counts as certain.
+    """
+    _check_owners(attachment, requests, banks)
+    texts = [""] * len(requests)
+    told = _answer_outside(attachment, requests, banks, texts)
+    answers = [Said(text, ((0, len(text)),), (0.0,)) for text in texts]
+    inside = [i for i in range(len(requests)) if i not in told]
+    for places, inputs in _owned(base, attachment, requests, banks, inside, batch_size):
         watch = _Watch()
         new = _new_tokens(base, inputs, max_new_tokens, logits_processor=LogitsProcessorList([watch])).tolist()
         logs = torch.stack(watch.steps, 1).tolist()
-        for index, ids, own in zip(rows, new, logs, strict=True):
+        for index, ids, own in zip(places, new, logs, strict=True):
             answers[index] = _said(base, ids, own)
     return answers
 
@@ -110,29 +122,54 @@ def answer_on_the_way(
     picture. Vectors of requests that share a forward may differ in their last bits from those of each alone.
     """
     answers = [""] * len(requests)
+    owners: dict[int, Owner] = {}
     for rows, inputs in _batches(base, requests, batch_size):
         own = [requests[i] for i in rows]
 
         def ask(states: Tensor, rows: Any = rows, own: Any = own, inputs: Any = inputs) -> Sequence[Owner]:
-            return route(rows, embedder.pooled(own, states, inputs))
+            chosen = route(rows, embedder.pooled(own, states, inputs))
+            owners.update(zip(rows, chosen, strict=True))
+            return chosen
 
         with attachment.routed(embedder.layer, ask):
             _answer_batch(base, inputs, rows, answers, max_new_tokens)
+    _answer_outside(attachment, requests, [owners[i] for i in range(len(requests))], answers)
     return answers
 
 
 def _owned(
-    base: Base, attachment: Attachment | None, requests: Sequence[Request], banks: Sequence[Owner], batch_size: int
-) -> Iterator[tuple[tuple[int, ...], Any]]:
-    """As `_batches`; while a batch is out, its rows are those of their banks."""
+    base: Base,
+    attachment: Attachment | None,
+    requests: Sequence[Request],
+    banks: Sequence[Owner],
+    inside: Sequence[int],
+    batch_size: int,
+) -> Iterator[tuple[list[int], Any]]:
+    """As `_batches` of the requests at some places; while a batch is out, its rows are those of their banks."""
+    for rows, inputs in _batches(base, [requests[i] for i in inside], batch_size):
+        places = [inside[row] for row in rows]
+        with attachment.rows([banks[i] for i in places]) if attachment is not None else nullcontext():
+            yield places, inputs
+
+
+def _check_owners(attachment: Attachment | None, requests: Sequence[Request], banks: Sequence[Owner]) -> None:
     if len(banks) != len(requests):
         raise ValueError(f"{len(requests)} requests, but banks for {len(banks)}")
     if attachment is None and any(bank is not None for bank in banks):
         raise ValueError("a bank is named, but none is attached")
-    for rows, inputs in _batches(base, requests, batch_size):
-        owners = [banks[i] for i in rows]
-        with attachment.rows(owners) if attachment is not None else nullcontext():
-            yield rows, inputs
+
+
+def _answer_outside(
+    attachment: Attachment | None, requests: Sequence[Request], banks: Sequence[Owner], answers: list[str]
+) -> set[int]:
+    """Fills in the answers of the rows that a bank outside the base answers, and gives their places."""
+    if attachment is None:
+        return set()
+    outside = [answer_outside(attachment.banks, bank) for bank in banks]
+    for i, (request, bank) in enumerate(zip(requests, outside, strict=True)):
+        if bank is not None:
+            answers[i] = bank.answer(request.text, request.image)
+    return {i for i, bank in enumerate(outside) if bank is not None}
 
 
 def _answer_batch(base: Base, inputs: Any, rows: Sequence[int], answers: list[str], max_new_tokens: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,16 @@ def bank_of(base: Base, task: str) -> Bank:
     return disturbed(build_bank("twin", find_taps(base.model), base.model, {}, seed), seed)
 
 
-def learned_registry(path: Path, base: Base, *tasks: str, image: Image.Image | None = None, **router: Any) -> Registry:
-    """A registry of these tasks; `router` holds its router's settings. All is asked of `image`, if it is given."""
+def learned_registry(
+    path: Path,
+    base: Base,
+    *tasks: str,
+    image: Image.Image | None = None,
+    data: Mapping[str, Any] | None = None,
+    **router: Any,
+) -> Registry:
+    """A registry of these tasks; `router` holds its router's settings. All is asked of `image`, if it is given; `data`
+    is what some of their manifests say of the data."""
     embedder = embedder_named(router.get("embedder", "text"), base)
 
     def asked(name: str, things: Sequence[str], *more: str) -> list[Request]:
@@ -60,6 +68,7 @@ def learned_registry(path: Path, base: Base, *tasks: str, image: Image.Image | N
     for task in tasks:
         bank = bank_of(base, task)
         card = load_card(task).model_dump(mode="json")
-        made = manifest(task, base=base.fingerprint, bank_config=bank.bank_config(), card=card)
+        more = {"data": data[task]} if data is not None else {}
+        made = manifest(task, base=base.fingerprint, bank_config=bank.bank_config(), card=card, **more)
         registry.add(made, {"bank": bank_bytes(bank), "router": statistics[task]}, record())
     return registry

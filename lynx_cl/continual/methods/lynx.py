@@ -21,6 +21,7 @@ from lynx_cl.continual.course import Course
 from lynx_cl.continual.measure import TaskMeasurement, TaskUnderTest, measure
 from lynx_cl.continual.method import Added, Learning, Method, method
 from lynx_cl.continual.one_model import learn_bank
+from lynx_cl.continual.outside import KIND, bank_settings
 from lynx_cl.registry.snapshot import BASE_TASK
 from lynx_cl.router.embedders import Embedder, embedder_named
 from lynx_cl.router.requests import task_requests
@@ -63,7 +64,9 @@ class Lynx(Method):
 
     def learn(self, stage: int) -> Learning:
         lesson, bank = self.course.lessons[stage - 1], self._new_bank(stage)
-        took = learn_bank(self.course, bank, stage, self.config.learning_rate)
+        took = Learning(0.0)
+        if self.config.bank != KIND:
+            took = learn_bank(self.course, bank, stage, self.config.learning_rate)
         asked = task_requests(
             lesson.source.examples("train"),
             lesson.source.examples("calibration"),
@@ -101,6 +104,7 @@ class Lynx(Method):
             self.statistics[lesson.task] = TaskStatistics.from_bytes(kept, f"task {lesson.task}")
 
     def _new_bank(self, stage: int) -> Bank:
-        base = self.course.base
+        base, card = self.course.base, self.course.lessons[stage - 1].card
         taps = find_taps(base.model, self.config.every, base.card.taps)
-        return build_bank(self.config.bank, taps, base.model, self._bank_settings, self.course.seed)
+        settings = bank_settings(self.config.bank, self._bank_settings, card, base.card.grammar)
+        return build_bank(self.config.bank, taps, base.model, settings, self.course.seed)
