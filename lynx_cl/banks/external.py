@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from lynx_cl.banks.base import Bank, bank_kind
 from lynx_cl.banks.growth import active_parameters, total_parameters
 from lynx_cl.base.fingerprint import fingerprint_folder
+from lynx_cl.base.places import named_folder
 from lynx_cl.base.settings import Settings
 from lynx_cl.base.taps import Tap
 from lynx_cl.data.grammar import get_grammar
@@ -68,8 +69,7 @@ class ExternalBank(Bank):
         if config.digest:
             return cls(config, (config.model,), device)
         folder = detector_folder(config.model)
-        named = Path(config.model).expanduser()
-        name = folder.name if named.is_dir() else config.model
+        name = config.model if named_folder(config.model, "detector") is None else folder.name
         digest = fingerprint_folder(folder, WORDS)
         return cls(config.model_copy(update={"model": name, "digest": digest}), (folder,), device)
 
@@ -171,20 +171,21 @@ class ExternalBank(Bank):
 
 def detector_folder(name: str) -> Path:
     """The folder of a detector, by its path or hub name. Raises UsageError where there is none with weights in it."""
-    folder = Path(name).expanduser()
-    if not folder.is_dir():
-        if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
-            raise UsageError(f"detector {name}: no such folder; give one that save_pretrained wrote, or a hub name")
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-        try:
-            folder = Path(snapshot_download(name, allow_patterns=[*WORDS, "model*.safetensors"]))
-        except (OSError, HFValidationError, HfHubHTTPError, LocalEntryNotFoundError) as error:
-            raise UsageError(f"detector {name}: no such folder, and a hub does not give it: {_line(error)}") from None
+    local = named_folder(name, "detector")
+    folder = local.resolve() if local is not None else _downloaded(name)
     if not (folder / "config.json").is_file() or not any(folder.glob("model*.safetensors")):
         raise UsageError(f"detector {name}: no config.json with model*.safetensors; save it with save_pretrained")
-    return folder.resolve() if Path(name).expanduser().is_dir() else folder
+    return folder
+
+
+def _downloaded(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=[*WORDS, "model*.safetensors"]))
+    except (OSError, HFValidationError, HfHubHTTPError, LocalEntryNotFoundError) as error:
+        raise UsageError(f"detector {name}: no such folder, and a hub does not give it: {_line(error)}") from None
 
 
 def answer_outside(banks: Mapping[str, Bank], owner: Any) -> ExternalBank | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lynx_cl.base.card import find_base
-from lynx_cl.errors import LynxError
+from lynx_cl.errors import LynxError, UsageError
 
 if TYPE_CHECKING:
     from lynx_cl.registry.store import Registry
@@ -60,6 +60,16 @@ def base_of(registry: Registry, otherwise: str = "nano") -> str:
         raise LynxError(
             f"{registry.path}: its base '{base.name}' was at {place}, and is not there now; give its folder with --base"
         ) from None
+
+
+def named_folder(name: str, what: str) -> Path | None:
+    """The folder that a model is named by, None for a hub name, OWNER/NAME. Raises UsageError for neither."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
+        raise UsageError(f"{what} {name}: no such folder; give one that save_pretrained wrote, or a hub name")
+    return None
 
 
 def _places(registry: Registry) -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lynx_cl.base.places import named_folder, place_of
 from lynx_cl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def bank_settings(kind: str, values: Mapping[str, Any], card: TaskCard, base_gra
         )
     if not isinstance(values.get("model"), str):
         raise UsageError("bank external: names no detector; give bank.external.model=FOLDER, or a hub name")
+    named_folder(values["model"], "detector")
     return {**values, "grammar": card.box_grammar(base_grammar).name, "phrasings": list(card.prompts.train)}
 
 
@@ -48,7 +50,6 @@ def read_bank(registry: Registry, version: TaskVersion, base: Base) -> Bank:
     """
     from lynx_cl.banks.base import load_bank
     from lynx_cl.banks.external import ExternalBank
-    from lynx_cl.base.places import place_of
 
     bank = load_bank(version.manifest, registry.read(version.bank), base)
     if isinstance(bank, ExternalBank):

@@ -156,9 +156,9 @@ def test_the_seed_decides_the_bytes() -> None:
 def test_settings_are_checked() -> None:
     model = tiny_llava()
     taps = find_taps(model)
-    assert list(bank_kinds()) == ["lora", "twin"]
+    assert list(bank_kinds()) == ["external", "lora", "twin"]
     for kind, config, message in [
-        ("twins", {}, "bank kind 'twins' is unknown; known: lora, twin"),
+        ("twins", {}, "bank kind 'twins' is unknown; known: external, lora, twin"),
         ("twin", {"rank": 4}, "bank twin: key 'rank' is unknown; known: alpha, experts, top_k"),
         ("twin", {"experts": 2, "top_k": 3}, "bank twin: top_k = 3 exceeds experts = 2"),
         ("lora", {"rank": 0}, "bank lora: rank = 0: input should be greater than or equal to 1"),

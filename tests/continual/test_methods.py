@@ -17,10 +17,12 @@ from lynx_cl.continual.cell import all_tests
 from lynx_cl.continual.course import Course
 from lynx_cl.continual.method import Method, method_named, method_names, read_method
 from lynx_cl.continual.study import Study, lessons, read_study
-from lynx_cl.errors import UsageError
+from lynx_cl.data.grammar import GRAMMARS
+from lynx_cl.errors import LynxError, UsageError
 from lynx_cl.home import Home
 from lynx_cl.training.module import PartModule
 from lynx_cl.training.step_loss import answer_positions
+from tests.banks.detectors import owlv2
 from tests.continual.study_tiny import write_base, write_study
 
 FULL = ("sequential", "ewc", "replay", "lwf", "derpp")
@@ -285,3 +287,25 @@ def test_settings_are_checked() -> None:
         read_method("ewcc", {}, "here")
     with pytest.raises(UsageError, match="here: key 'strenght' is unknown; known: .*strength"):
         read_method("ewc", {"strenght": 1}, "here")
+
+
+def test_lynx_leaves_a_task_to_a_detector_and_learns_the_others(make: Callable[..., Method], tmp_path: Path) -> None:
+    detector = str(owlv2(tmp_path / "owlv2"))
+    method, plain = make("lynx", detectors={"grounding": detector}), make("lynx")
+    for stage in (1, 2):
+        took = method.learn(stage), plain.learn(stage)
+        assert bool(took[0].curve) is (stage == 1) and took[1].curve
+    told, usual = answers(method), answers(plain)
+    assert told["counting"] == usual["counting"] and told["grounding"] != usual["grounding"]
+    boxes = [GRAMMARS["keyed"].parse(text) for text in told["grounding"]]
+    assert all(len(found) == 1 for found in boxes)
+    again = make("lynx", detectors={"grounding": detector})
+    again.load_state(method.state(), 2)
+    assert answers(again) == told and again.added() == method.added()
+    changed = make("lynx", detectors={"grounding": str(owlv2(tmp_path / "other", seed=1))})
+    with pytest.raises(LynxError, match="not of the detector other"):
+        changed.load_state(method.state(), 2)
+    with pytest.raises(UsageError, match="detectors names boats, which is no task of the study"):
+        make("lynx", detectors={"boats": detector})
+    with pytest.raises(UsageError, match="'counting' is of kind counting; an external bank"):
+        make("lynx", bank="external", config={"model": detector}).learn(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from lynx_cl.errors import LynxError
 from lynx_cl.evaluation.generate import answer, answer_on_the_way
 from lynx_cl.router.embedders import BothEmbedder, Request
 from lynx_cl.router.trunk import PICTURE, PROMPT_LIMIT, TrunkEmbedder
+from tests.banks.detectors import owlv2
 from tests.families.tiny import HIDDEN, IMAGE_TOKEN, IMAGE_TOKENS, SIDE, tiny_base
 from tests.router.embedding import WordEmbedder
 
@@ -122,6 +124,24 @@ def test_requests_are_routed_within_their_own_forward(base: Base) -> None:
     assert found == expected and len(set(expected)) > 1
     assert len(seen) == 1 and len(passes) == 4
     np.testing.assert_allclose(seen[0], embedder.embed(requests), atol=1e-5)
+
+
+def test_a_detector_answers_a_request_that_is_routed_to_it_on_the_way(base: Base, tmp_path: Path) -> None:
+    taps, embedder = find_taps(base.model), TrunkEmbedder(base)
+    requests = [Request(text, picture(seed)) for seed, text in enumerate(("find it", "find me", "say why"))]
+    owners: list[Any] = ["far", None, {"far": 0.75}]
+    far = build_bank("external", [], base.model, {"model": str(owlv2(tmp_path / "owlv2"))}, 0)
+    with attach(base.model, taps) as attachment:
+        plain = answer(base, attachment, requests, [None] * 3, max_new_tokens=4)
+        attachment.add("far", far)
+        expected = answer(base, attachment, requests, owners, max_new_tokens=4)
+
+        def route(places: Sequence[int], rows: np.ndarray) -> list[Any]:
+            return [owners[place] for place in places]
+
+        found = answer_on_the_way(base, attachment, requests, embedder, route, max_new_tokens=4)
+    assert found == expected and found[1] == plain[1]
+    assert found[0].startswith("left ") and found[2].startswith("left ")
 
 
 def test_both_puts_the_two_behind_each_other(base: Base) -> None:

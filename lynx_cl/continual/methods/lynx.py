@@ -22,6 +22,7 @@ from lynx_cl.continual.measure import TaskMeasurement, TaskUnderTest, measure
 from lynx_cl.continual.method import Added, Learning, Method, method
 from lynx_cl.continual.one_model import learn_bank
 from lynx_cl.continual.outside import KIND, bank_settings
+from lynx_cl.errors import UsageError
 from lynx_cl.registry.snapshot import BASE_TASK
 from lynx_cl.router.embedders import Embedder, embedder_named
 from lynx_cl.router.requests import task_requests
@@ -33,11 +34,13 @@ from lynx_cl.router.stored import FILE
 class LynxSettings(Settings):
     """`bank` is a kind of bank and `config` its settings, over those of `add-task`; `every` is its taps'.
 
-    `embedder` is the router's, which is solved from `prompts` requests of each task.
+    `detectors` names, by task, the frozen detector that answers in the place of a bank that is trained. `embedder` is
+    the router's, which is solved from `prompts` requests of each task.
     """
 
     bank: str = "lora"
     config: dict[str, Any] = {}
+    detectors: dict[str, str] = {}
     every: int = Field(2, ge=1)
     learning_rate: float = Field(8e-3, gt=0)
     embedder: str = "text"
@@ -55,6 +58,9 @@ class Lynx(Method):
         usual = read_config().bank.get(settings.bank, {})
         self._bank_settings = {**usual, **settings.config}
         read_bank_config(settings.bank, self._bank_settings)
+        unknown = sorted(set(settings.detectors) - {lesson.task for lesson in course.lessons})
+        if unknown:
+            raise UsageError(f"lynx: detectors names {unknown[0]}, which is no task of the study")
         self.banks: dict[str, Bank] = {}
         self.statistics: dict[str, TaskStatistics] = {}
         own = Path(course.base.path) / FILE if course.base.path is not None else None
@@ -65,7 +71,7 @@ class Lynx(Method):
     def learn(self, stage: int) -> Learning:
         lesson, bank = self.course.lessons[stage - 1], self._new_bank(stage)
         took = Learning(0.0)
-        if self.config.bank != KIND:
+        if bank.kind != KIND:
             took = learn_bank(self.course, bank, stage, self.config.learning_rate)
         asked = task_requests(
             lesson.source.examples("train"),
@@ -105,6 +111,9 @@ class Lynx(Method):
 
     def _new_bank(self, stage: int) -> Bank:
         base, card = self.course.base, self.course.lessons[stage - 1].card
+        kind, values = self.config.bank, self._bank_settings
+        if card.name in self.config.detectors:
+            kind, values = KIND, {"model": self.config.detectors[card.name]}
+        values = bank_settings(kind, values, card, base.card.grammar)
         taps = find_taps(base.model, self.config.every, base.card.taps)
-        settings = bank_settings(self.config.bank, self._bank_settings, card, base.card.grammar)
-        return build_bank(self.config.bank, taps, base.model, settings, self.course.seed)
+        return build_bank(kind, taps, base.model, values, self.course.seed)
