@@ -67,7 +67,7 @@ def boxed(text: str, card: TaskCard, most: int) -> Boxed:
         source = scene_set(0)
     else:
         source = reader.pictures(spec, Wanted(card, card.box_grammar(), spec=spec))
-    pictures = tested(source, most)
+    pictures = chosen(source, most)
     labels = {target.label for picture in pictures for target in picture.targets}
     whole = labels <= set(source.categories)
     known = dict(source.categories) if whole else dict.fromkeys(sorted(labels), "")
@@ -89,7 +89,7 @@ def _name(label: str, card: TaskCard) -> str:
     return normalise(card.classes.get(label, plain_label(label)))
 
 
-def tested(source: PictureSet, most: int) -> list[Picture]:
+def chosen(source: PictureSet, most: int) -> list[Picture]:
     """The first test pictures of a set, each looked at. Raises LynxError for what is wrong with one, and for none."""
     pictures = list(islice(source.splits.get("test", ()), most))
     if not pictures:
@@ -124,7 +124,7 @@ def expressions(text: str, most: int) -> dict[str, list[Picture]]:
         )
     named = [spec.options["test"]] if "test" in spec.options else published_splits(spec)
     sets = {name: read_refcoco(replace(spec, options={**spec.options, "test": name})) for name in named}
-    return {name: tested(one, most) for name, one in sets.items()}
+    return {name: chosen(one, most) for name, one in sets.items()}
 
 
 def phrases(text: str, most: int) -> dict[str, list[Picture]]:
@@ -132,7 +132,7 @@ def phrases(text: str, most: int) -> dict[str, list[Picture]]:
     _, spec = find_reader(text)
     if spec.kind != "flickr30k":
         raise UsageError(f"--data {text}: the suite phrase is about Flickr30k Entities; give flickr30k:FOLDER")
-    return {"test": tested(read_flickr30k(spec, repeated=True), most)}
+    return {"test": chosen(read_flickr30k(spec, repeated=True), most)}
 
 
 def said_of(picture: Picture) -> Counter[Target]:
