@@ -138,7 +138,7 @@ def command(
         ("task", "loss in its bank", "loss in routing"),
         [(task, *map(_measured, (parts["bank"], parts["routing"]))) for task, parts in facts["loss"].items()],
     )
-    _tell_annotators(facts["annotators"])
+    _tell_annotators(facts.get("annotators", {}))
     asked = facts["routing"].get("asked")
     print_facts(
         {

@@ -15,7 +15,7 @@ from lynx_cl.continual.measure import main_scores, measure, routing
 from lynx_cl.continual.outcome import task_facts
 from lynx_cl.continual.plan import labels_of
 from lynx_cl.continual.scores import task_test
-from lynx_cl.data.annotators import Labels, check_shared
+from lynx_cl.data.annotators import ORACLE, Labels, check_shared
 from lynx_cl.data.composed import composed_examples
 from lynx_cl.data.readers import absolute
 from lynx_cl.data.sources import DataSource, open_source
@@ -37,8 +37,8 @@ def evaluate(
     more_tests: Sequence[str] = (),
     allow_shared: bool = False,
 ) -> dict[str, Any]:
-    """`{tasks, forgetting, loss, growth, routing, annotators}` of a registry's head, against every earlier stage's
-    record.
+    """`{tasks, forgetting, loss, growth, routing}` of a registry's head, against every earlier stage's record; and
+    `annotators`, unless all labels are exact and nothing more is tested.
 
     `changes` are put over the router's settings. `more_tests`, each 'TASK=SOURCE', are sources on whose test splits a
     task is scored as well, for `annotators` alone. Raises LynxError where a task's data is no longer there and, unless
@@ -91,7 +91,7 @@ def evaluate(
             "tasks": grown,
         },
         "routing": routing(measured),
-        "annotators": table.scores,
+        **({"annotators": table.scores} if more_tests or table.names - {ORACLE} else {}),
     }
 
 
@@ -100,6 +100,11 @@ class Across:
 
     def __init__(self) -> None:
         self.scores: dict[str, dict[str, dict[str, float]]] = {}
+
+    @property
+    def names(self) -> set[str]:
+        """Whose labels were learned from or tested on."""
+        return {*self.scores, *(name for cells in self.scores.values() for name in cells)}
 
     def put(self, labels: Labels, source: str, score: float) -> None:
         """Takes in a score; of two on labels of one annotator, the second is named with its source."""

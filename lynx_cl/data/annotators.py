@@ -15,11 +15,13 @@ from lynx_cl.errors import LynxError
 if TYPE_CHECKING:
     from lynx_cl.data.example import Example
 
+ORACLE = "oracle"  # of drawn scenes
+
 #: Annotators whose labels are ground truth: exact by construction, or as a data set was published or given. Any other
 #: name is a model's.
 GROUND_TRUTH = frozenset(
     {
-        "oracle",
+        ORACLE,
         "people",
         "coco json",
         "flickr30k entities",

@@ -63,6 +63,7 @@ def process(home: Home, file: Path, *settings: str, fault: str | None = None) ->
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
 
 
