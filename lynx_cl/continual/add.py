@@ -157,8 +157,6 @@ def load(plan: Plan, say: Say) -> tuple[Base, Learned, str | None]:
     head = plan.registry.head_digest()
     if head is not None:
         plan.registry.check_base(base.fingerprint, base.name)
-    if base.path is not None:
-        remember_base(plan.registry, base.fingerprint, base.path)
     return base, learned(plan.registry, base), head
 
 
@@ -169,10 +167,7 @@ def first_bank(plan: Plan, base: Base, known: Learned) -> Bank:
     if plan.update and not plan.anew:
         return known.banks[plan.card.name]
     taps = find_taps(base.model, plan.config.taps.every, plan.base_card.taps)
-    bank = build_bank(plan.kind, taps, base.model, plan.bank_settings, plan.config.train.seed)
-    if isinstance(bank, ExternalBank):
-        remember_base(plan.registry, bank.config.digest, bank.folder)
-    return bank
+    return build_bank(plan.kind, taps, base.model, plan.bank_settings, plan.config.train.seed)
 
 
 def router_statistics(plan: Plan, embedder: Embedder, say: Say) -> tuple[list[TaskStatistics], TaskStatistics]:
@@ -237,6 +232,10 @@ def commit(
     head: str | None,
 ) -> Snapshot:
     """The one transaction. Raises HeadMoved where another process committed since `head`."""
+    if base.path is not None:
+        remember_base(plan.registry, base.fingerprint, base.path)
+    if isinstance(bank, ExternalBank):
+        remember_base(plan.registry, bank.config.digest, bank.folder)
     if head is None:
         head = plan.registry.init(base.fingerprint, base.name).digest
     manifest = TaskManifest(

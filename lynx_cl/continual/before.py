@@ -38,10 +38,10 @@ def scores_before(
 
     They may have been scored on fewer or more of them then, or have come by a merge.
     """
-    if plan.gates.max_forgetting is None:
+    if plan.gates.max_forgetting is None or not known.versions:  # without a task the base alone was measured
         return {}
     asked = {test.name: len(test.examples) for test in tested if test.name != plan.card.name}
-    names = uncompared(stages_of(plan.registry), asked) if known.versions else ()  # else the base alone was measured
+    names = uncompared(stages_of(plan.registry), asked)
     chosen = [test for test in tested if test.name in names]
     for test in chosen:
         say(f"measure: {test.name} before the add, which was scored on other examples")

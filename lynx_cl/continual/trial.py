@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -18,6 +17,7 @@ from lynx_cl.base.chat import chat_text, model_inputs
 from lynx_cl.base.load import Base, load_base
 from lynx_cl.base.taps import Tap, find_taps
 from lynx_cl.continual.config import AddConfig
+from lynx_cl.continual.finding import Finding
 from lynx_cl.data.collate import encode
 from lynx_cl.data.example import Example, Provenance, Step, Target
 from lynx_cl.data.grammar import get_grammar
@@ -39,16 +39,6 @@ KINDS = ("twin", "lora")
 LIBRARIES = 700_000_000  # bytes of what an add loads besides: run store, router's encoder; measured on Linux
 SLACK = 1.25  # what is freed is not always used again; measured on nano
 PACKED = 8  # conversations about one picture, where a base takes many in one row
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at: what was found, and what to do where it is not well."""
-
-    name: str
-    ok: bool
-    value: str
-    advice: str = ""
 
 
 def try_base(name: str, config: AddConfig, say: Callable[[str], None]) -> Iterator[Finding]:

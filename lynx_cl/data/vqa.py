@@ -116,57 +116,54 @@ class _Answers:
         return value
 
 
-def _vqav2(answers: _Answers, images: Path, part: str) -> Read:
-    def read(record: Record) -> Talk:
+def _reading(read: Callable[[Any], Talk]) -> Read:
+    """A reader of records, from a reader of what they hold. What is missing or of a wrong kind breaks a record."""
+
+    def told(record: Record) -> Talk:
         try:
-            number, question = int(record.value["image_id"]), str(record.value["question"])
-            told = answers.of(int(record.value["question_id"]))
-            given = tuple(str(one["answer"]) for one in told["answers"])
-            name = f"COCO_{part}_{number:012}.jpg"
-            learned = str(told.get("multiple_choice_answer") or _most(given))
-            return Talk(name, str(images / name), ((question, learned),), given, str(told.get("answer_type", "")))
-        except (KeyError, TypeError, ValueError) as error:
+            return read(record.value)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Broken(f"{error} is missing or of the wrong kind") from None
 
-    return read
+    return told
+
+
+def _vqav2(answers: _Answers, images: Path, part: str) -> Read:
+    def read(value: Any) -> Talk:
+        number, question = int(value["image_id"]), str(value["question"])
+        told = answers.of(int(value["question_id"]))
+        given = tuple(str(one["answer"]) for one in told["answers"])
+        name = f"COCO_{part}_{number:012}.jpg"
+        learned = str(told.get("multiple_choice_answer") or _most(given))
+        return Talk(name, str(images / name), ((question, learned),), given, str(told.get("answer_type", "")))
+
+    return _reading(read)
 
 
 def _gqa(images: Path) -> Read:
-    def read(record: Record) -> Talk:
-        try:
-            value = record.value
-            name = f"{value['imageId']}.jpg"
-            kind = str((value.get("types") or {}).get("structural", ""))
-            return Talk(name, str(images / name), ((str(value["question"]), str(value["answer"])),), (), kind)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise Broken(f"{error} is missing or of the wrong kind") from None
+    def read(value: Any) -> Talk:
+        name = f"{value['imageId']}.jpg"
+        kind = str((value.get("types") or {}).get("structural", ""))
+        return Talk(name, str(images / name), ((str(value["question"]), str(value["answer"])),), (), kind)
 
-    return read
+    return _reading(read)
 
 
 def _textvqa(images: Path) -> Read:
-    def read(record: Record) -> Talk:
-        try:
-            value = record.value
-            name, given = f"{value['image_id']}.jpg", tuple(str(one) for one in value["answers"])
-            return Talk(name, str(images / name), ((str(value["question"]), _most(given)),), given)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise Broken(f"{error} is missing or of the wrong kind") from None
+    def read(value: Any) -> Talk:
+        name, given = f"{value['image_id']}.jpg", tuple(str(one) for one in value["answers"])
+        return Talk(name, str(images / name), ((str(value["question"]), _most(given)),), given)
 
-    return read
+    return _reading(read)
 
 
 def _vizwiz(images: Path) -> Read:
-    def read(record: Record) -> Talk:
-        try:
-            value = record.value
-            name, given = str(value["image"]), tuple(str(one["answer"]) for one in value["answers"])
-            kind = str(value.get("answer_type", ""))
-            return Talk(name, str(images / name), ((str(value["question"]), _most(given)),), given, kind)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise Broken(f"{error} is missing or of the wrong kind") from None
+    def read(value: Any) -> Talk:
+        name, given = str(value["image"]), tuple(str(one["answer"]) for one in value["answers"])
+        kind = str(value.get("answer_type", ""))
+        return Talk(name, str(images / name), ((str(value["question"]), _most(given)),), given, kind)
 
-    return read
+    return _reading(read)
 
 
 def _most(answers: Sequence[str]) -> str:

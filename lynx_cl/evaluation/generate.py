@@ -71,10 +71,7 @@ def answer(
     that is not attached, and for wrong weights.
     """
     answers = [""] * len(requests)
-    _check_owners(attachment, requests, banks)
-    told = _answer_outside(attachment, requests, banks, answers)
-    inside = [i for i in range(len(requests)) if i not in told]
-    for places, inputs in _owned(base, attachment, requests, banks, inside, batch_size):
+    for places, inputs in _owned(base, attachment, requests, banks, answers, batch_size):
         _answer_batch(base, inputs, places, answers, max_new_tokens)
     return answers
 
@@ -92,18 +89,15 @@ def answer_weighed(
 
     What a bank outside the base answers has no tokens, and counts as certain.
     """
-    _check_owners(attachment, requests, banks)
     texts = [""] * len(requests)
-    told = _answer_outside(attachment, requests, banks, texts)
-    answers = [Said(text, ((0, len(text)),), (0.0,)) for text in texts]
-    inside = [i for i in range(len(requests)) if i not in told]
-    for places, inputs in _owned(base, attachment, requests, banks, inside, batch_size):
+    inside: dict[int, Said] = {}
+    for places, inputs in _owned(base, attachment, requests, banks, texts, batch_size):
         watch = _Watch()
         new = _new_tokens(base, inputs, max_new_tokens, logits_processor=LogitsProcessorList([watch])).tolist()
         logs = torch.stack(watch.steps, 1).tolist()
         for index, ids, own in zip(places, new, logs, strict=True):
-            answers[index] = _said(base, ids, own)
-    return answers
+            inside[index] = _said(base, ids, own)
+    return [inside.get(i, Said(text, ((0, len(text)),), (0.0,))) for i, text in enumerate(texts)]
 
 
 def answer_on_the_way(
@@ -142,21 +136,23 @@ def _owned(
     attachment: Attachment | None,
     requests: Sequence[Request],
     banks: Sequence[Owner],
-    inside: Sequence[int],
+    answers: list[str],
     batch_size: int,
 ) -> Iterator[tuple[list[int], Any]]:
-    """As `_batches` of the requests at some places; while a batch is out, its rows are those of their banks."""
-    for rows, inputs in _batches(base, [requests[i] for i in inside], batch_size):
-        places = [inside[row] for row in rows]
-        with attachment.rows([banks[i] for i in places]) if attachment is not None else nullcontext():
-            yield places, inputs
+    """As `_batches`; while a batch is out, its rows are those of their banks.
 
-
-def _check_owners(attachment: Attachment | None, requests: Sequence[Request], banks: Sequence[Owner]) -> None:
+    Rows of a bank outside the base are in no batch: their answers are filled in. Raises as `answer`.
+    """
     if len(banks) != len(requests):
         raise ValueError(f"{len(requests)} requests, but banks for {len(banks)}")
     if attachment is None and any(bank is not None for bank in banks):
         raise ValueError("a bank is named, but none is attached")
+    told = _answer_outside(attachment, requests, banks, answers)
+    inside = [i for i in range(len(requests)) if i not in told]
+    for rows, inputs in _batches(base, [requests[i] for i in inside], batch_size):
+        places = [inside[row] for row in rows]
+        with attachment.rows([banks[i] for i in places]) if attachment is not None else nullcontext():
+            yield places, inputs
 
 
 def _answer_outside(

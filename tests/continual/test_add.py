@@ -182,6 +182,12 @@ def test_a_dry_run_and_a_closed_gate_commit_nothing(learned, tmp_path):
     assert everything(home) == before
 
 
+def test_a_first_add_that_is_refused_leaves_its_run_alone(tmp_path):
+    home = tmp_path / "home"
+    assert add(home, "--max-growth", "1", check=False).returncode == 1
+    assert everything(home) == {} and (home / "mlflow.db").exists()
+
+
 COVETOUS = """
 train:
 Is there a {x}?
