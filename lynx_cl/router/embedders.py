@@ -235,10 +235,16 @@ def unit(rows: Rows, name: str) -> Rows:
 
 
 def embedder_named(name: str, base: Any) -> Embedder:
-    """The embedder of a stored name: `text`, `text:FOLDER`, or `trunk` or `both` over a base that is loaded.
+    """The embedder of a stored name: `text`, `text:FOLDER`, or `trunk` or `both` over a base that is loaded; each may
+    be followed by `+random:FEATURES`, a fixed random feature expansion.
 
     Raises UsageError for another.
     """
+    from lynx_cl.router import expansion
+
+    plain, features = expansion.split(name)
+    if features is not None:
+        return expansion.expanded(embedder_named(plain, base), features)
     if name == "text":
         return TextEmbedder()
     if name.startswith("text:") and name != "text:":
@@ -248,9 +254,13 @@ def embedder_named(name: str, base: Any) -> Embedder:
 
         trunk = TrunkEmbedder(base)
         return trunk if name == "trunk" else BothEmbedder(TextEmbedder(), trunk)
-    raise UsageError(f"router: embedder {name!r} is unknown; known: text, text:FOLDER, trunk, both")
+    raise UsageError(
+        f"router: embedder {name!r} is unknown; known: text, text:FOLDER, trunk, both; text+random:2048 and the like"
+    )
 
 
 def needs_base(name: str) -> bool:
     """Whether an embedder of this name looks through the base's own eyes."""
-    return name in ("trunk", "both")
+    from lynx_cl.router import expansion
+
+    return expansion.split(name)[0] in ("trunk", "both")

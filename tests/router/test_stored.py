@@ -70,7 +70,9 @@ def test_wrong_statistics_are_named(tmp_path: Path, fitted: dict[str, bytes]) ->
     registry.add(manifest("cells"), {"bank": b"b"})
     with pytest.raises(LynxError, match="task cells keeps no router statistics"):
         load_router(registry, None)
-    with pytest.raises(UsageError, match="embedder 'eyes' is unknown; known: text, text:FOLDER, trunk, both"):
+    with pytest.raises(
+        UsageError, match="embedder 'eyes' is unknown; known: text, text:FOLDER, trunk, both; text.random:2048"
+    ):
         embedder_named("eyes", None)
 
 
