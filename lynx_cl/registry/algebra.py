@@ -14,9 +14,10 @@ from lynx_cl.errors import LynxError, UsageError
 from lynx_cl.registry import faults
 from lynx_cl.registry.merge import PREFERENCES, Joined, Prefer, join
 from lynx_cl.registry.reach import Source, references
+from lynx_cl.registry.reading import brief
 from lynx_cl.registry.scratch import writing
 from lynx_cl.registry.snapshot import DIGEST, DROP, REMOVE, Snapshot, TaskEntry
-from lynx_cl.registry.store import Registry, brief
+from lynx_cl.registry.store import Registry
 
 MERGE, ROLLBACK = "merge", "rollback"
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lynx_cl.errors import LynxError
+from lynx_cl.registry.reading import brief
 from lynx_cl.registry.snapshot import TaskEntry, Version
-from lynx_cl.registry.store import brief
 from lynx_cl.registry.tree import TaskMap
 
 Prefer = Literal["ours", "theirs", "both"]
