@@ -99,11 +99,8 @@ def placement(rank: Rank) -> dict[str, Any]:
     from lightning.pytorch.plugins.environments import TorchElasticEnvironment
     from lightning.pytorch.strategies import DDPStrategy
 
-    # a parameter that no row of a step reaches gets no gradient, as in a run alone; shares of validation differ in
-    # number, so that nothing may be sent in a forward
-    strategy = DDPStrategy(
-        cluster_environment=TorchElasticEnvironment(), find_unused_parameters=True, broadcast_buffers=False
-    )
+    # shares of validation differ in number, so that nothing may be sent in a forward
+    strategy = DDPStrategy(cluster_environment=TorchElasticEnvironment(), broadcast_buffers=False)
     return {"devices": rank.beside, "num_nodes": rank.world // rank.beside, "strategy": strategy}
 
 
