@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,6 +40,7 @@ TotalOption = Annotated[
 
 
 def command(
+    context: typer.Context,
     task: Annotated[str, typer.Argument(help="A task's name, or the path of a task folder.")],
     settings: SettingsArgument = None,
     data: DataOption = None,
@@ -80,7 +82,7 @@ def command(
         allow_shared=allow_shared_annotator,
         adapter=adapter,
     )
-    carry_out(plan, resume=resume, dry_run=dry_run, as_json=as_json)
+    carry_out(plan, context.obj, resume=resume, dry_run=dry_run, as_json=as_json)
 
 
 def given(settings: list[str] | None, max_minutes: float | None, seed: int | None) -> list[str]:
@@ -89,15 +91,32 @@ def given(settings: list[str] | None, max_minutes: float | None, seed: int | Non
     return [*(settings or []), *(f"{key}={value}" for key, value in own.items() if value is not None)]
 
 
-def carry_out(plan: Plan, *, resume: bool, dry_run: bool, as_json: bool) -> None:
-    """Does what a plan says, in an MLflow run of its own, and prints what came of it."""
+def carry_out(plan: Plan, arguments: Sequence[str], *, resume: bool, dry_run: bool, as_json: bool) -> None:
+    """Does what a plan says, in an MLflow run of its own, and prints what came of it.
+
+    `arguments` are those of the command line: other processes that train with this one are started with them.
+    """
     from lynx_cl.continual.add import add_task
+    from lynx_cl.continual.train import follow
     from lynx_cl.tracking.mlflow import AddRun
+    from lynx_cl.training.ranks import present_rank
+
+    if not present_rank().leads:
+        follow(plan, resume=resume)
+        return
 
     name = f"{plan.command.removesuffix('-task')} {plan.card.name}"
     tags = {"task": plan.card.name, "bank": plan.kind, "dry_run": str(dry_run).lower()}
     with AddRun(plan.home, name, tags) as run:
-        outcome = add_task(plan, run, note, resume=resume, progress=sys.stderr.isatty(), dry_run=dry_run)
+        outcome = add_task(
+            plan,
+            run,
+            note,
+            resume=resume,
+            progress=sys.stderr.isatty(),
+            dry_run=dry_run,
+            again=(sys.executable, "-m", "lynx_cl", *arguments),
+        )
     if as_json:
         print_json(outcome.facts())
         return

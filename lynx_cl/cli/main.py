@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(given: list[str], pressed: Callable[[], bool]) -> int:
     table = CommandTable(name="lynx-cl", help="Teach a vision-language model new tasks without forgetting any.")
     try:
-        code = table.main(args=given or ["--help"], prog_name="lynx-cl", standalone_mode=False)
+        code = table.main(args=given or ["--help"], prog_name="lynx-cl", standalone_mode=False, obj=tuple(given))
     except LynxError as error:
         return complain(str(error), error.exit_code)
     except typer.TyperException as error:

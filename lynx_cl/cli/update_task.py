@@ -27,6 +27,7 @@ from lynx_cl.home import resolve_home
 
 
 def command(
+    context: typer.Context,
     task: Annotated[str, typer.Argument(help="A task of the registry.")],
     settings: SettingsArgument = None,
     anew: Annotated[bool, typer.Option("--anew", help="Start from the base, not from the present bank.")] = False,
@@ -67,4 +68,4 @@ def command(
         gates=Gates(max_forgetting, max_growth, max_total_growth),
         allow_shared=allow_shared_annotator,
     )
-    carry_out(plan, resume=resume, dry_run=dry_run, as_json=as_json)
+    carry_out(plan, context.obj, resume=resume, dry_run=dry_run, as_json=as_json)

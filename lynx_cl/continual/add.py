@@ -9,27 +9,24 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lynx_cl.banks.base import Bank, bank_bytes, build_bank
+from lynx_cl.banks.base import Bank, bank_bytes
 from lynx_cl.banks.external import ExternalBank
 from lynx_cl.banks.growth import Growth, growth
-from lynx_cl.banks.peft_format import import_adapter
-from lynx_cl.base.fingerprint import digest
-from lynx_cl.base.load import Base, load_base
+from lynx_cl.base.load import Base
 from lynx_cl.base.places import remember_base
-from lynx_cl.base.taps import find_taps
 from lynx_cl.continual.before import all_tests, base_alone, scores_before
 from lynx_cl.continual.certificate import certificate, check_retention, libraries, machine, probe_digests, router_errors
 from lynx_cl.continual.history import Stage, forgetting, stages_of
-from lynx_cl.continual.learned import Learned, learned
 from lynx_cl.continual.measure import main_scores, measure, routing
 from lynx_cl.continual.outcome import Outcome, draw, growth_facts, log_outcome, params, task_facts
 from lynx_cl.continual.outside import KIND
 from lynx_cl.continual.plan import Plan
+from lynx_cl.continual.train import Say, first_bank, load, train
 from lynx_cl.errors import LynxError
 from lynx_cl.registry.faults import fault_point
 from lynx_cl.registry.snapshot import AddRecord, Snapshot, TaskManifest
@@ -41,22 +38,29 @@ from lynx_cl.router.router import Router
 from lynx_cl.router.statistics import TaskStatistics, fit_task
 from lynx_cl.router.stored import router_config, stored_statistics
 from lynx_cl.tracking.mlflow import AddRun
-from lynx_cl.training.batches import epochs, fixed_batches
-from lynx_cl.training.trainer import TrainResult, train_bank
-
-Say = Callable[[str], None]
-VALIDATION_PICTURES = 60
+from lynx_cl.training.launch import placed
+from lynx_cl.training.trainer import TrainResult
 
 
 def add_task(
-    plan: Plan, run: AddRun, say: Say, *, resume: bool = False, progress: bool = False, dry_run: bool = False
+    plan: Plan,
+    run: AddRun,
+    say: Say,
+    *,
+    resume: bool = False,
+    progress: bool = False,
+    dry_run: bool = False,
+    again: Sequence[str] = (),
 ) -> Outcome:
     """Stages 2 to 6 of a plan, inside an open MLflow run.
+
+    `again` is the command that does the same: for the other processes, where several train the bank.
 
     Raises LynxError where training fails, data turns out broken, a proof fails, or the registry's head moved meanwhile:
     the registry is then as it was.
     """
     started = time.monotonic()
+    placed(plan.config.trainer)
 
     def on_task(name: str) -> None:
         say(f"measure: {name}")
@@ -84,7 +88,7 @@ def add_task(
         before = probe_digests(base, attachment)
     alone = base_alone(plan, base, known, tested, say)
     earlier = scores_before(plan, base, known, tested, router_before, say)
-    result = train(plan, base, bank, run, say, resume=resume, progress=progress)
+    result = train(plan, base, bank, run, say, resume=resume, progress=progress, again=again)
     with known.attached(base) as attachment:
         attachment.add(plan.card.name, bank)
         measured = measure(
@@ -150,26 +154,6 @@ def add_task(
     return replace(outcome, seconds=time.monotonic() - started, digest=digest, snapshot=snapshot.digest)
 
 
-def load(plan: Plan, say: Say) -> tuple[Base, Learned, str | None]:
-    """The base and the banks that are there, and the head they were read from."""
-    say(f"base: loading {plan.base}")
-    base = load_base(plan.base)
-    head = plan.registry.head_digest()
-    if head is not None:
-        plan.registry.check_base(base.fingerprint, base.name)
-    return base, learned(plan.registry, base), head
-
-
-def first_bank(plan: Plan, base: Base, known: Learned) -> Bank:
-    """The bank as training begins: new, or for an update the present one, which was read for this add alone."""
-    if plan.adapter is not None:
-        return import_adapter(base.model, plan.adapter, plan.base_card.taps)
-    if plan.update and not plan.anew:
-        return known.banks[plan.card.name]
-    taps = find_taps(base.model, plan.config.taps.every, plan.base_card.taps)
-    return build_bank(plan.kind, taps, base.model, plan.bank_settings, plan.config.train.seed)
-
-
 def router_statistics(plan: Plan, embedder: Embedder, say: Say) -> tuple[list[TaskStatistics], TaskStatistics]:
     """The statistics of the base and of every other task, and those of the new one."""
     say(f"data: {plan.source.name}, pictures " + str(plan.source.summary()["pictures"]))
@@ -184,38 +168,6 @@ def router_statistics(plan: Plan, embedder: Embedder, say: Say) -> tuple[list[Ta
     stored = stored_statistics(plan.registry, _folder(plan))
     others = [statistics for statistics in stored if statistics.task != plan.card.name]
     return others, fit_task(plan.card.name, asked.fit, embedder, asked.calibration)
-
-
-def train(plan: Plan, base: Base, bank: Bank, run: AddRun, say: Say, *, resume: bool, progress: bool) -> TrainResult:
-    """Trains the bank and logs its history; one that was trained elsewhere is taken as it is."""
-    if plan.adapter is not None or isinstance(bank, ExternalBank):
-        what = bank.config.model if isinstance(bank, ExternalBank) else plan.adapter
-        say(f"train: nothing; the bank is {what}")
-        frozen, own = digest(base.model.state_dict().items()), digest(bank.state().items())
-        stopped = "adapter" if plan.adapter is not None else plan.kind
-        return TrainResult(0.0, 0, stopped, 0, 0.0, [], frozen, frozen, own)
-    pictures = plan.config.pictures_per_batch
-    validation = fixed_batches(base, plan.source.groups("calibration"), pictures, VALIDATION_PICTURES)
-
-    def on_log(record: dict[str, float]) -> None:
-        shown = {key: value for key, value in record.items() if key in ("loss", "val/loss")}
-        text = ", ".join(f"{key} {value:.4f}" for key, value in shown.items())
-        say(f"train: step {record['step']:.0f} of {plan.config.train.steps}, {text}, {record['seconds']:.0f} s")
-
-    result = train_bank(
-        base,
-        bank,
-        epochs(base, plan.source.groups("train"), pictures),
-        validation,
-        plan.config.train,
-        plan.run_dir,
-        resume=resume,
-        on_log=on_log,
-        progress=progress,
-    )
-    run.log_history([(int(r["step"]), {f"train/{k}": v for k, v in r.items() if k != "step"}) for r in result.history])
-    say(f"train: {result.steps} steps in {result.seconds:.0f} s, stopped by {result.stopped}")
-    return result
 
 
 def commit(

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from lynx_cl.base.settings import Settings, layered, read_settings
-from lynx_cl.training.config import TrainConfig
+from lynx_cl.training.config import TrainConfig, TrainerSettings
 
 DEFAULTS = Path(__file__).with_name("add.yaml")
 
@@ -47,6 +47,7 @@ class AddConfig(Settings):
     bank: dict[str, dict[str, Any]] = {}
     taps: TapSettings = TapSettings()
     train: TrainConfig = TrainConfig()
+    trainer: TrainerSettings = TrainerSettings()
     pictures_per_batch: int = Field(12, ge=1)
     data: DataSettings = DataSettings()
     evaluation: EvaluationSettings = EvaluationSettings()

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from lynx_cl.data.collate import Batch, encode
 from lynx_cl.data.example import Example, Lazy
+from lynx_cl.training.ranks import ALONE, Rank
 from lynx_cl.training.stream import Epochs
 
 if TYPE_CHECKING:
@@ -27,8 +30,11 @@ MANY = 1 << 20  # pictures, from which on their order is drawn by numpy: a list 
 Group = Sequence[Example]
 
 
-def epochs(base: Base, groups: Groups, pictures: int) -> Epochs:
-    """Batches of `pictures` groups each; the last of a window may be smaller. Same seed, same batches."""
+def epochs(base: Base, groups: Groups, pictures: int, rank: Rank = ALONE) -> Epochs:
+    """Batches of `pictures` groups each; the last of a window may be smaller. Same seed, same batches.
+
+    Of each, this process's share; the batches themselves do not depend on how many share them.
+    """
 
     def epoch(seed: int) -> Sequence[Batch]:
         order = shuffled(len(groups), seed)
@@ -40,7 +46,7 @@ def epochs(base: Base, groups: Groups, pictures: int) -> Epochs:
             random.Random(f"{seed}/{number}").shuffle(cut)
             return cut
 
-        return Lazy(-(-len(order) // pictures), lambda i: make_batch(base, window(i // WINDOW)[i % WINDOW]))
+        return Lazy(-(-len(order) // pictures), lambda i: share_of(base, window(i // WINDOW)[i % WINDOW], rank))
 
     return epoch
 
@@ -72,6 +78,15 @@ def by_length(members: Sequence[Group], size: int) -> list[list[Group]]:
 def text_length(group: Group) -> int:
     """Characters of all questions and answers about a picture."""
     return sum(len(step.question) + len(step.answer) for example in group for step in example.steps)
+
+
+def share_of(base: Base, chosen: Sequence[Group], rank: Rank) -> Batch:
+    """This process's share of a batch; where it has none, the first group with all weights at zero."""
+    own = rank.share(chosen)
+    if own:
+        return make_batch(base, own)
+    batch = make_batch(base, chosen[:1])
+    return replace(batch, step_weights=torch.zeros_like(batch.step_weights))
 
 
 def make_batch(base: Base, chosen: Sequence[Group]) -> Batch:

@@ -41,6 +41,16 @@ class TrainConfig(Settings):
     loss: Literal["step", "plain"] = "step"
 
 
+class TrainerSettings(Settings):
+    """On what a bank is trained: `devices` is the number of processes on this machine, one a GPU where there are GPUs.
+
+    `strategy` is Lightning's: auto is ddp where there are several devices. Under torchrun, devices are what it started.
+    """
+
+    strategy: Literal["auto", "ddp"] = "auto"
+    devices: int = Field(1, ge=1, le=1024)
+
+
 def learning_rate(config: TrainConfig, step: int, seconds: float = 0.0) -> float:
     """The rate of a step counted from 0: linear warm-up, then a cosine down to `final` at the last step.
 

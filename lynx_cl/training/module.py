@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -20,9 +21,12 @@ from lynx_cl.training.config import TrainConfig, learning_rate
 from lynx_cl.training.feature_cache import FeatureCache, caches
 from lynx_cl.training.optimizer import BankOptimizer
 from lynx_cl.training.part import ModelPart
-from lynx_cl.training.step_loss import answer_positions, next_tokens, weigh_steps
+from lynx_cl.training.ranks import ALONE, Rank
+from lynx_cl.training.step_loss import answer_positions, next_tokens, sum_steps
 
 NAME = "training"  # the bank's name in the attachment
+
+Parts = dict[str, tuple[float, int]]  # of each step's name: the sum of its losses, and how many there are
 
 
 class StepModule(pl.LightningModule):
@@ -31,14 +35,20 @@ class StepModule(pl.LightningModule):
     A batch has input_ids, labels, step_ids (rows, tokens), step_weights (rows, steps), attention_mask, and optionally
     pixel_values, position_ids, step_names (a name for each column of step_weights) and `more` (other inputs of the
     model by name). The model is no child of this module: its state cannot hold it.
+
+    Where several processes train, each has its share of every batch, and `rank` says which; a share of nothing is any
+    batch whose step_weights are all zero.
     """
 
     def __init__(self, model: Any, config: TrainConfig, cached: bool) -> None:
         super().__init__()
         self.config = config
         self.steps_done = 0
+        self.rank: Rank = ALONE
         self.last: dict[str, float] = {}
+        self.parts: Parts = {}
         self.elapsed: Callable[[], float] = lambda: 0.0
+        self._checked: list[tuple[int, float, dict[str, float]]] = []  # of validation batches: rows, loss, that by name
         self._base = (model,)  # in a tuple, so that it does not become a child
         cached = cached and config.cache_mb > 0 and caches(model)
         self._cache = FeatureCache(model, config.cache_mb * 2**20) if cached else None
@@ -70,39 +80,51 @@ class StepModule(pl.LightningModule):
 
     def losses_of(self, batch: Any, logits: Tensor) -> tuple[Tensor, dict[str, float]]:
         """As `losses`, of the logits that a batch's answers got."""
-        answers = answer_positions(batch.labels)
-        losses = F.cross_entropy(logits.float(), next_tokens(batch.labels)[answers], reduction="none")
-        rows = answers.nonzero()[:, 0]
-        loss, each = weigh_steps(losses, rows, next_tokens(batch.step_ids)[answers], batch.step_weights)
-        if self.config.loss == "plain":
-            loss = losses.mean()
-        names = getattr(batch, "step_names", None) or [f"step {i}" for i in range(each.shape[1])]
-        return loss, mean_by_name(each, names)
+        total, weight, parts = self._sums(batch, logits)
+        return total / weight, mean_by_name([parts])
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         logits = self.logits(batch)
-        loss, each = self.losses_of(batch, logits)
+        total, weight, self.parts = self._sums(batch, logits)
+        if self.rank.world > 1:
+            everywhere = self.rank.total(torch.stack([total.detach(), weight]))
+            # gradients are averaged over the processes, so each gives its sum of losses times their number
+            loss, told = total * (self.rank.world / everywhere[1]), (everywhere[0] / everywhere[1]).item()
+            # and each waits for a gradient of every parameter, also of one that no row of its share reaches
+            loss = loss + 0 * sum(p.sum() for p in self.trained())
+        else:
+            loss = total / weight
+            told = loss.item()
         more = self.added_loss(batch, logits)
+        self.last = {}
         if more is not None:
             loss = loss + more
-            each["added"] = more.item()
-        if not bool(torch.isfinite(loss)):
+            told = loss.item()
+            self.last["loss/added"] = more.item()
+        if not math.isfinite(told):
             raise LynxError(
-                f"training: the loss is {loss.item()} at step {self.steps_done}; "
+                f"training: the loss is {told} at step {self.steps_done}; "
                 f"lower learning_rate (it is {self.config.learning_rate}) or use precision=float32"
             )
-        self.log("loss", loss.detach(), prog_bar=True)
-        self.last = {"loss": loss.item(), **{f"loss/{name}": value for name, value in each.items()}}
+        self.last["loss"] = told
         return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
+        if batch_idx % self.rank.world != self.rank.number:  # another process's
+            return
         loss, each = self.losses(batch)
         if not bool(torch.isfinite(loss)):
             raise LynxError(f"training: the validation loss is {loss.item()} at step {self.steps_done}")
-        rows = batch.labels.shape[0]
-        self.log("val/loss", loss, batch_size=rows, on_step=False, on_epoch=True, prog_bar=True)
-        for name, value in each.items():
-            self.log(f"val/loss/{name}", value, batch_size=rows, on_step=False, on_epoch=True)
+        self._checked.append((batch.labels.shape[0], loss.item(), each))
+
+    def on_validation_epoch_end(self) -> None:
+        checked = [one for share in self.rank.gather(self._checked) for one in share]
+        self._checked = []
+        parts = [
+            {"": (rows * loss, rows), **{n: (rows * v, rows) for n, v in each.items()}} for rows, loss, each in checked
+        ]
+        for name, value in mean_by_name(parts).items():
+            self.log(f"val/loss/{name}".rstrip("/"), value)
 
     def on_fit_start(self) -> None:
         self._home = self._base[0].device
@@ -128,6 +150,18 @@ class StepModule(pl.LightningModule):
     def placed(self, batch: Any) -> Any:
         """A batch that was made beside the stream, on the device of this one's training."""
         return self.transfer_batch_to_device(batch, self.device, 0)
+
+    def _sums(self, batch: Any, logits: Tensor) -> tuple[Tensor, Tensor, Parts]:
+        """What the loss of a batch is the quotient of, and the losses of each step by name."""
+        answers = answer_positions(batch.labels)
+        losses = F.cross_entropy(logits.float(), next_tokens(batch.labels)[answers], reduction="none")
+        rows = answers.nonzero()[:, 0]
+        total, weight, each = sum_steps(losses, rows, next_tokens(batch.step_ids)[answers], batch.step_weights)
+        if self.config.loss == "plain":
+            counts = bool(batch.step_weights.any())
+            total, weight = losses.sum() * counts, torch.full_like(weight, counts * losses.numel())
+        names = getattr(batch, "step_names", None) or [f"step {i}" for i in range(each.shape[1])]
+        return total, weight, sums_by_name(each, names) if bool(batch.step_weights.any()) else {}
 
     def _inputs(self, batch: Any) -> dict[str, Any]:
         pixels = getattr(batch, "pixel_values", None)
@@ -187,17 +221,31 @@ def tensors_of(batch: Any) -> list[tuple[str, Tensor]]:
     return [(name, value) for name, value in fields if isinstance(value, Tensor)]
 
 
-def mean_by_name(each: Tensor, names: Sequence[str]) -> dict[str, float]:
-    """The mean over rows of each step's loss (rows, steps), steps of one name together; a step no row has is left out.
+def sums_by_name(each: Tensor, names: Sequence[str]) -> Parts:
+    """Each step's loss (rows, steps) summed over rows, steps of one name together; a step no row has is left out.
 
-    >>> mean_by_name(torch.tensor([[1.0, 2.0, float("nan")], [3.0, float("nan"), 4.0]]), ["where", "answer", "answer"])
-    {'where': 2.0, 'answer': 3.0}
+    >>> sums_by_name(torch.tensor([[1.0, 2.0, float("nan")], [3.0, float("nan"), 4.0]]), ["where", "answer", "answer"])
+    {'where': (4.0, 2), 'answer': (6.0, 2)}
+    """
+    sums = {}
+    for name in dict.fromkeys(names):
+        own = each[:, [i for i, other in enumerate(names) if other == name]]
+        count = int((own == own).sum())
+        if count:
+            sums[name] = (own.nansum().item(), count)
+    return sums
+
+
+def mean_by_name(shares: Sequence[Parts]) -> dict[str, float]:
+    """The mean of each name's losses over all shares.
+
+    >>> mean_by_name([{"where": (4.0, 2)}, {"where": (5.0, 1), "answer": (1.0, 1)}])
+    {'where': 3.0, 'answer': 1.0}
     """
     means = {}
-    for name in dict.fromkeys(names):
-        mean = each[:, [i for i, other in enumerate(names) if other == name]].nanmean().item()
-        if mean == mean:
-            means[name] = mean
+    for name in dict.fromkeys(name for share in shares for name in share):
+        own = [share[name] for share in shares if name in share]
+        means[name] = sum(total for total, _ in own) / sum(count for _, count in own)
     return means
 
 

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from lynx_cl.errors import Interrupted
 
@@ -34,6 +35,17 @@ def interruptible(step: Callable[[], int], checkpoint: Path) -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def ending_at_once() -> None:
+    """SIGTERM ends this process where it is. Lightning would first tell the other processes of a run, in a collective
+    operation that they may not be ready for; `interruptible` gives the signal back as it was."""
+
+    def end(number: int, frame: Any) -> None:
+        raise SystemExit(1)
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, end)
 
 
 @contextmanager

@@ -27,11 +27,16 @@ def step_loss(logits: Tensor, labels: Tensor, step_ids: Tensor, step_weights: Te
     """
     answers = answer_positions(labels)
     losses = F.cross_entropy(logits[answers].float(), next_tokens(labels)[answers], reduction="none")
-    return weigh_steps(losses, answers.nonzero()[:, 0], next_tokens(step_ids)[answers], step_weights)
+    total, weight, each = sum_steps(losses, answers.nonzero()[:, 0], next_tokens(step_ids)[answers], step_weights)
+    return total / weight, each
 
 
-def weigh_steps(losses: Tensor, rows: Tensor, steps: Tensor, step_weights: Tensor) -> tuple[Tensor, Tensor]:
-    """The step loss of answer tokens given one by one: their losses, rows and step numbers, each (tokens,)."""
+def sum_steps(losses: Tensor, rows: Tensor, steps: Tensor, step_weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The step loss of answer tokens given one by one (their losses, rows and step numbers, each (tokens,)), in parts.
+
+    Gives the weighted sum over steps of each one's mean loss and the sum of their weights, which add up over the shares
+    of a batch, and the mean loss of each step as `step_loss` does.
+    """
     place = rows * step_weights.shape[1] + steps
     size = step_weights.numel()
     count = torch.zeros(size, device=losses.device).index_add(0, place, torch.ones_like(losses))
@@ -40,7 +45,7 @@ def weigh_steps(losses: Tensor, rows: Tensor, steps: Tensor, step_weights: Tenso
     mean = total / count.clamp(min=1)
     weight = step_weights.flatten().to(mean.dtype) * present
     each = mean.detach().masked_fill(~present, float("nan")).view(step_weights.shape)
-    return (weight * mean).sum() / weight.sum(), each
+    return (weight * mean).sum(), weight.sum(), each
 
 
 def answer_positions(labels: Tensor) -> Tensor:

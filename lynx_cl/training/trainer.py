@@ -22,10 +22,12 @@ from lynx_cl.base.load import Base
 from lynx_cl.errors import LynxError
 from lynx_cl.training.checkpoint import FILE, Checkpoint, optimizer_tensors, read_checkpoint, restore_optimizer
 from lynx_cl.training.config import TrainConfig, autocasts
-from lynx_cl.training.module import Added, BankModule, PartModule, StepModule, tensors_of
+from lynx_cl.training.launch import placement
+from lynx_cl.training.module import Added, BankModule, PartModule, Parts, StepModule, mean_by_name, tensors_of
 from lynx_cl.training.part import ModelPart
-from lynx_cl.training.process import interruptible, quiet
+from lynx_cl.training.process import ending_at_once, interruptible, quiet
 from lynx_cl.training.progress import StepBar
+from lynx_cl.training.ranks import ALONE, Rank
 from lynx_cl.training.stream import Epochs, Stream
 
 Record = dict[str, float]
@@ -61,6 +63,7 @@ def train_bank(
     resume: bool = False,
     on_log: Callable[[Record], None] | None = None,
     progress: bool = False,
+    rank: Rank = ALONE,
 ) -> TrainResult:
     """Trains a bank in place and leaves it at its best validation loss, frozen.
 
@@ -68,6 +71,9 @@ def train_bank(
     without making what is skipped); `val_batches` are kept in memory. `run_dir` holds the checkpoint, rewritten at
     every validation; with `resume` the run goes on from it, and ends as if it had never stopped. `on_log` gets a record
     every `log_every` steps and at each validation.
+
+    Where several processes train, `rank` says which this is: each is given its share of every training batch, and all
+    of the validation batches. Rank 0 alone reads and writes `run_dir` and calls `on_log`; all end with the same bank.
 
     Raises LynxError for a loss that is not finite, an interrupt, a disk that refuses, a checkpoint of another run, and
     a frozen tensor that changed.
@@ -82,6 +88,7 @@ def train_bank(
     with attach(base.model, bank.taps) as attachment:
         module = BankModule(base.model, attachment, bank, config)
         what = {"kind": bank.kind, "bank": bank.bank_config()}
+        module.rank = rank
         run = _fit(base, bank, what, module, train_batches, val_batches, run_dir, resume, on_log, progress)
     bank.requires_grad_(False).eval()
     return run.result(before, frozen())
@@ -137,10 +144,15 @@ def _fit(
             (f"{i} {name}", t) for i, batch in enumerate(val_batches) for name, t in tensors_of(batch)
         ),
     }
-    if not resume:
-        (run_dir / FILE).unlink(missing_ok=True)
-    point = read_checkpoint(run_dir, identity)
-    run = _Run(trained, identity, run_dir, module.config, on_log, point)
+    rank = module.rank
+    rank.check_alike(identity)
+    point = None
+    if rank.leads:
+        if not resume:
+            (run_dir / FILE).unlink(missing_ok=True)
+        point = read_checkpoint(run_dir, identity)
+    point = rank.of_lead(point)
+    run = _Run(trained, identity, run_dir, module.config, on_log, point, rank)
     torch.manual_seed(module.config.seed)
     run.fit(module, train_batches, val_batches, progress)
     trained.load_state(run.best)
@@ -158,10 +170,11 @@ class _Run(Callback):
         config: TrainConfig,
         on_log: Callable[[Record], None] | None,
         point: Checkpoint | None,
+        rank: Rank,
     ) -> None:
         self.trained, self.identity, self.folder, self.config = trained, identity, folder, config
         self.on_log = on_log or (lambda record: None)
-        self.point = point
+        self.point, self.rank = point, rank
         limit = None if config.max_minutes is None else timedelta(minutes=config.max_minutes)
         self.timer = Timer(limit, interval="step", verbose=False)
         self.plateau = EarlyStopping(
@@ -174,7 +187,7 @@ class _Run(Callback):
         self.step, self.best_step, self.best_val = 0, 0, float("inf")
         self.best: dict[str, Tensor] = {}
         self.history: list[Record] = []
-        self._recent: list[Record] = []
+        self._recent: list[tuple[Record, Parts]] = []
         if point is not None:
             progress = point.progress
             self.step, self.best_step, self.best_val = progress["step"], progress["best_step"], progress["best_val"]
@@ -196,14 +209,15 @@ class _Run(Callback):
         if stream.chunks == 0 or (self.point is not None and self.stopped == "plateau"):
             return
         module.steps_done = self.step
-        module.elapsed = self.timer.time_elapsed
+        if self.config.max_minutes is not None:
+            module.elapsed = lambda: self.rank.of_lead(self.timer.time_elapsed())
         callbacks: list[Callback] = [self.timer, self.plateau, self]
-        if progress:
+        if progress and self.rank.leads:
             callbacks.append(StepBar(self.config.steps))
         with quiet(), interruptible(lambda: self.step, self.folder / FILE):
             trainer = pl.Trainer(
                 accelerator="auto",
-                devices=1,
+                **placement(self.rank),
                 max_epochs=stream.chunks,
                 precision="bf16-mixed" if autocasts(self.config, _device()) else "32-true",
                 gradient_clip_val=self.config.gradient_clip,
@@ -235,6 +249,8 @@ class _Run(Callback):
         )
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if self.rank.world > 1:
+            ending_at_once()
         if self.point is not None:
             restore_optimizer(trainer.optimizers[0], self.point.optimizer)
             torch.set_rng_state(self.point.random["cpu"])
@@ -242,10 +258,16 @@ class _Run(Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.step += 1
         module.steps_done = self.step
-        self._recent.append(module.last)
+        self._recent.append((module.last, module.parts))
         if self.step % self.config.log_every == 0:
-            keys = dict.fromkeys(key for record in self._recent for key in record)
-            means = {k: _mean([r[k] for r in self._recent if k in r]) for k in keys}
+            shares = self.rank.gather([parts for _, parts in self._recent])
+            named = [mean_by_name(step) for step in zip(*shares, strict=True)]
+            records = [
+                {**last, **{f"loss/{name}": value for name, value in each.items()}}
+                for (last, _), each in zip(self._recent, named, strict=True)
+            ]
+            keys = dict.fromkeys(key for record in records for key in record)
+            means = {k: _mean([r[k] for r in records if k in r]) for k in keys}
             self._log({**means, "learning_rate": trainer.optimizers[0].param_groups[0]["lr"]})
             self._recent.clear()
 
@@ -258,6 +280,8 @@ class _Run(Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._recent.clear()
+        if not self.rank.leads:
+            return
         progress = {
             "step": self.step,
             "best_step": self.best_step,
@@ -274,7 +298,8 @@ class _Run(Callback):
     def _log(self, values: Record) -> None:
         record = {"step": self.step, "seconds": round(self.timer.time_elapsed(), 2), **values}
         self.history.append(record)
-        self.on_log(record)
+        if self.rank.leads:
+            self.on_log(record)
 
 
 def _mean(values: Sequence[float]) -> float:
