@@ -32,10 +32,10 @@ ONLY = {one: dict.fromkeys(SPLITS, one) for one in SPLITS}
 
 @dataclass(frozen=True)
 class Talk:
-    """A picture's path, and what is asked and answered about it in turns.
+    """A picture's path, empty for none, and what is asked and answered about it in turns.
 
-    `key` names the picture in its source; `references` are all accepted answers to the last question, where there are
-    several; `kind` is the type of question.
+    `key` names the picture in its source, or what is asked where there is none; `references` are all accepted answers
+    to the last question, where there are several; `kind` is the type of question.
     """
 
     key: str
@@ -86,7 +86,7 @@ class Problem:
 @dataclass
 class Tally:
     """How many records were seen, were broken, or were passed over: since they are about no picture, or since their
-    picture is `shared` with a file that is tested on or calibrated with."""
+    picture, or prompt without one, is `shared` with a file that is tested on or calibrated with."""
 
     seen: int = 0
     broken: int = 0
@@ -117,7 +117,8 @@ class Tally:
         if self.passed:
             said.append(f"{self.passed} of {self.seen} records are about no picture and passed over")
         if self.shared:
-            said.append(f"{self.shared} of {self.seen} records are about pictures of another split; left out of train")
+            what = "about pictures or prompts of another split; left out of train"
+            said.append(f"{self.shared} of {self.seen} records are {what}")
         return said
 
 
@@ -193,11 +194,11 @@ class Records:
 
     @cached_property
     def _held(self) -> frozenset[int]:
-        """Hashes of the paths of all pictures of files that are for one split alone other than train."""
+        """Hashes of what all records are about, of files that are for one split alone other than train."""
         ours = {"calibration", "test"}
         own = [part for part in self.parts if set(part.splits.values()) <= ours and not part.apart]
         found = (found for part in own for found in self._look(part, Tally()) if isinstance(found, tuple))
-        return frozenset(hash(os.path.normpath(talk.image)) for _, talk in found)
+        return frozenset(_about(talk) for _, talk in found)
 
     def problems(self) -> Iterator[str]:
         """What is wrong in the files, a line a record, however much it is; broken pictures too."""
@@ -209,7 +210,8 @@ class Records:
                 elif found is not None:
                     record, talk = found
                     try:
-                        open_image(Path(talk.image))
+                        if talk.image:
+                            open_image(Path(talk.image))
                     except LynxError as error:
                         yield f"{part.path}, line {record.line}: {error}"
 
@@ -237,7 +239,7 @@ class Records:
                 tally.note(str(found))
             elif found is not None:
                 record, talk = found
-                if held and hash(os.path.normpath(talk.image)) in held:
+                if held and _about(talk) in held:
                     tally.shared += 1
                 else:
                     yield record, talk, part.splits[split_of(talk.key)]
@@ -259,7 +261,7 @@ class Records:
             if talk is None:
                 tally.passed += 1
                 yield None
-            elif not os.path.isfile(talk.image):
+            elif talk.image and not os.path.isfile(talk.image):
                 yield Problem(part.path, record.line, f"its picture {talk.image} is missing")
             else:
                 yield record, talk
@@ -267,3 +269,8 @@ class Records:
     def _facts(self) -> list[Any]:
         """What an index is a function of, beside the files."""
         return [[sorted(part.splits.items()), part.section] for part in self.parts] + [self.name, self.limit]
+
+
+def _about(talk: Talk) -> int:
+    """A hash of a talk's picture, or of its key where it has none."""
+    return hash(os.path.normpath(talk.image) if talk.image else talk.key)
