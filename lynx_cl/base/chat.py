@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Message = Mapping[str, Any]
 
 _REASONED = "</think>"  # ends the reasoning before an answer
+_OPENED = re.compile(r"<think>\s*$")
 _MARK = "\u2460"  # stands for an answer
 
 
@@ -32,8 +33,9 @@ def render(processor: Any, messages: Sequence[Message], *, prompt: bool) -> str:
     In the chat template of the processor or its tokenizer. A base without one (PaliGemma, a language model that is no
     assistant) gets each turn on a line of its own, an answer followed by the end-of-text token.
 
-    A base that reasons before it answers is asked not to: with `enable_thinking` off where its template knows that, and
-    with the empty reasoning that its template writes before an answer (Qwen3's <think></think>) at the prompt's end.
+    A base that reasons before it answers is asked not to: with `enable_thinking` off where its template knows that,
+    with the empty reasoning that its template writes before an answer (Qwen3's) at the prompt's end, and where a prompt
+    opens the reasoning, with its end.
     """
     own = getattr(processor, "chat_template", None) or getattr(processor.tokenizer, "chat_template", None)
     if own:
@@ -50,6 +52,8 @@ def render(processor: Any, messages: Sequence[Message], *, prompt: bool) -> str:
             whole = written([*messages, message("assistant", _MARK)], False)
             lead = whole.removeprefix(text).partition(_MARK)[0] if whole.startswith(text) else ""
             text += lead if _REASONED in lead else ""
+        if prompt and _OPENED.search(text):
+            text = f"{text.rstrip()}\n\n{_REASONED}\n\n"
         return text
     plain = ""
     for turn in messages:

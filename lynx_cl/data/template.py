@@ -30,8 +30,8 @@ class Template:
     end-of-text token where that holds no special token, else empty. An example without a picture begins with `bare`
     in the place of `picture` and `first`; None where the template writes no such question.
 
-    A template that takes the empty reasoning out of earlier answers (Qwen3's) writes each turn as if it were the last,
-    since that is how an answer is asked for.
+    A template may take empty reasoning out of earlier answers (Qwen3's) or of all (QwQ's, Gemma 4's). Each answer is
+    written here behind what asks for one, whichever turn it is in.
     """
 
     picture: str
@@ -84,8 +84,10 @@ def read_template(processor: Any) -> Template:
     except ValueError:
         raise LynxError(f"chat template: its turns cannot be told apart; {_PLAIN}") from None
     second, end = rest.split(_MARKS[3])
-    same = between in (own, without_reasoning(own))
-    if not (same and own.startswith(ask) and second == own and after.startswith(close) and end == close):
+    alike = {between, second} <= {own, without_reasoning(own)}
+    if ask.startswith(own) or without_reasoning(ask) == without_reasoning(own):  # what a prompt has more is reasoning
+        own = ask
+    if not (alike and own.startswith(ask) and after.startswith(close) and end == close):
         raise LynxError(f"chat template: a later turn changes an earlier one; {_PLAIN}")
     ends = any(special in close for special in special_tokens(processor))  # else a bank would never learn to stop
     return Template(
