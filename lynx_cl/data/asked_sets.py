@@ -91,12 +91,12 @@ def asked_set(
                 assert isinstance(found[1], Question)
                 yield found[1]
             if tally.seen % CHECKED == 0:
-                tally.check(spec.text, share)
+                tally.check(spec.text, share, "correct them or take them out")
         for number in lacking():
             tally.note(f"{part.path}: holds no question '{number}', which split '{split}' lists")
 
     questions = list(islice(sound(), most))
-    tally.check(spec.text, share)
+    tally.check(spec.text, share, "correct them or take them out")
     if not questions:
         raise LynxError(f"{part.path}: holds no question of split '{split}'")
     tally.passed = 0

@@ -102,12 +102,12 @@ class Tally:
         if len(self.first) < SHOWN:
             self.first.append(problem)
 
-    def check(self, name: str, share: float) -> None:
+    def check(self, name: str, share: float, advice: str = "'lynx-cl data check' lists them all") -> None:
         """Raises LynxError where more than `share` of the records seen are broken."""
         if self.broken > share * self.seen:
             raise LynxError(
                 f"{name}: {self.broken} of {self.seen} records are broken, more than the share {share:g} that "
-                f"max_broken allows; the first: {self.first[0]}; 'lynx-cl data check' lists them all"
+                f"max_broken allows; the first: {self.first[0]}; {advice}"
             )
 
     def remarks(self) -> list[str]:
