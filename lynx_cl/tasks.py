@@ -63,7 +63,7 @@ class TaskCard(Settings):
     title: str
     description: str
     kind: str = "grounding"
-    metric: str = ""
+    metric: str = Field("", validate_default=True)  # else a card that names none has none
     grammar: str | None = None
     source: str | None = None
     classes: dict[str, str] = {}

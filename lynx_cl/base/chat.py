@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 Message = Mapping[str, Any]
 
+_REASONED = "</think>"  # ends the reasoning before an answer
+_OPENED = re.compile(r"<think>\s*$")
+_MARK = "\u2460"  # stands for an answer
+
 
 def message(role: str, text: str, images: int = 0) -> Message:
     """One turn of a conversation, its pictures before its text."""
@@ -27,17 +32,44 @@ def render(processor: Any, messages: Sequence[Message], *, prompt: bool) -> str:
 
     In the chat template of the processor or its tokenizer. A base without one (PaliGemma, a language model that is no
     assistant) gets each turn on a line of its own, an answer followed by the end-of-text token.
+
+    A base that reasons before it answers is asked not to: with `enable_thinking` off where its template knows that,
+    with the empty reasoning that its template writes before an answer (Qwen3's) at the prompt's end, and where a prompt
+    opens the reasoning, with its end.
     """
-    if getattr(processor, "chat_template", None) or getattr(processor.tokenizer, "chat_template", None):
-        options = {} if processor.chat_template else {"chat_template": processor.tokenizer.chat_template}
-        text = processor.apply_chat_template(list(messages), add_generation_prompt=prompt, tokenize=False, **options)
-        return str(text)
+    own = getattr(processor, "chat_template", None) or getattr(processor.tokenizer, "chat_template", None)
+    if own:
+        options: dict[str, Any] = {} if processor.chat_template else {"chat_template": own}
+        if "enable_thinking" in str(own):
+            options["enable_thinking"] = False
+
+        def written(turns: Sequence[Message], asking: bool) -> str:
+            text = processor.apply_chat_template(list(turns), add_generation_prompt=asking, tokenize=False, **options)
+            return str(text)
+
+        text = written(messages, prompt)
+        if prompt and _REASONED in str(own):
+            whole = written([*messages, message("assistant", _MARK)], False)
+            lead = whole.removeprefix(text).partition(_MARK)[0] if whole.startswith(text) else ""
+            text += lead if _REASONED in lead else ""
+        if prompt and _OPENED.search(text):
+            text = f"{text.rstrip()}\n\n{_REASONED}\n\n"
+        return text
     plain = ""
     for turn in messages:
         parts = [part.get("text", processor.image_token) for part in turn["content"]]
         plain += "".join(parts) + (processor.tokenizer.eos_token if turn["role"] == "assistant" else "\n")
     ends_itself = continues_in_suffix(processor)  # such a processor ends each prompt with a line break
     return plain.removesuffix("\n") if prompt and ends_itself else plain
+
+
+def without_reasoning(text: str) -> str:
+    """A text without the empty reasoning in it.
+
+    >>> without_reasoning("assistant: <think>\\n\\n</think>\\n\\n")
+    'assistant: '
+    """
+    return re.sub(r"<think>\s*</think>\s*", "", text)
 
 
 def chat_text(processor: Any, text: str, image: bool | int) -> str:

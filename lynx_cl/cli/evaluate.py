@@ -18,28 +18,34 @@ from lynx_cl.cli.options import (
     router_changes,
 )
 from lynx_cl.cli.output import note, percent, print_facts, print_json, print_table
-from lynx_cl.cli.suites import read_protocols, tell
+from lynx_cl.cli.suites import read_protocols, tell, tell_understanding
 from lynx_cl.errors import UsageError
 from lynx_cl.home import resolve_home
 
-_SUCH = {"localisation": "coco:FOLDER or scenes", "refexp": "refcoco:FOLDER", "phrase": "flickr30k:FOLDER"}
+_SUCH = {
+    "localisation": "coco:FOLDER or scenes",
+    "refexp": "refcoco:FOLDER",
+    "phrase": "flickr30k:FOLDER",
+    "understanding": "scenes, vqav2:FOLDER or pope:FILE",
+}
 
 
 def command(
     examples: Annotated[
-        int, typer.Option("--examples", min=1, help="Test examples of each task; of a suite, pictures.")
+        int, typer.Option("--examples", min=1, help="Test examples of each task; of a suite, pictures or questions.")
     ] = 300,
     questions: Annotated[int, typer.Option("--questions", min=12, help="Questions of the base's own task.")] = 300,
     composed: Annotated[
         bool, typer.Option("--composed", help="Score requests that ask for a number and a box, by who answers them.")
     ] = False,
     suite: Annotated[
-        Literal["localisation", "refexp", "phrase"] | None,
+        Literal["localisation", "refexp", "phrase", "understanding"] | None,
         typer.Option("--suite", help="A standard evaluation, on --data; see docs/evaluation.md."),
     ] = None,
-    data: Annotated[str | None, typer.Option("--data", help="With --suite: the source whose test split is asked.")] = (
-        None
-    ),
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", help="With --suite: the source whose test split is asked; of understanding, several."),
+    ] = None,
     task: Annotated[
         str | None, typer.Option("--task", help="With --suite: who answers, instead of routing; 'base' for no bank.")
     ] = None,
@@ -57,7 +63,10 @@ def command(
         int | None, typer.Option("--batch-size", min=1, help="With --suite: requests in a forward, 32 if not given.")
     ] = None,
     tokens: Annotated[
-        int | None, typer.Option("--tokens", min=1, help="With --suite: most tokens of an answer, 512 if not given.")
+        int | None,
+        typer.Option(
+            "--tokens", min=1, help="With --suite: most tokens of an answer, 512 if not given, 64 of understanding."
+        ),
     ] = None,
     route_error: RouteErrorOption = None,
     several: SeveralOption = None,
@@ -74,15 +83,19 @@ def command(
 
     Example: lynx-cl evaluate --suite localisation --data scenes --protocols 1,3 --json
     """
-    own = {"--data": data, "--task": task, "--ask": ask, "--batch-size": batch_size, "--tokens": tokens}
+    own = {"--data": data or None, "--task": task, "--ask": ask, "--batch-size": batch_size, "--tokens": tokens}
     of_localisation = {"--protocols": protocols, "--absent": absent}
     if suite is None:
         _refuse({**own, **of_localisation}, "needs --suite")
     elif suite != "localisation":
         _refuse(of_localisation, "is for --suite localisation")
+    if suite == "understanding":
+        _refuse(
+            {"--ask": ask}, "is for suites that ask for boxes; those of understanding say their questions themselves"
+        )
     changes = router_changes(route_error, several)
     if suite is not None:
-        if data is None:
+        if not data:
             raise UsageError(f"--suite {suite}: give its data with --data, such as {_SUCH[suite]}")
         if composed:
             raise UsageError("--composed is an evaluation of its own; leave out --suite or --composed")
@@ -90,19 +103,20 @@ def command(
             raise UsageError("--task leaves nothing to route; give it without --several and --route-error")
         asked = read_protocols(protocols) if protocols is not None else None
         registry = open_registry(home)
+        given: dict[str, Any] = {"batch_size": batch_size, "tokens": tokens}
+        given = {name: value for name, value in given.items() if value is not None}
+        if suite == "understanding":
+            from lynx_cl.continual.suite_understanding import UnderstandingSuite, run_understanding
+
+            whole = UnderstandingSuite(tuple(data), examples, task, changes=changes, **given)
+            tell_understanding(run_understanding(whole, registry, base, note), as_json)
+            return
+        if len(data) > 1:
+            raise UsageError(f"--suite {suite}: takes one --data, not {len(data)}")
         from lynx_cl.continual.suites import Suite, run_suite
 
-        given = {"protocols": asked, "batch_size": batch_size, "tokens": tokens}
-        wanted = Suite(
-            suite,
-            data,
-            examples,
-            task,
-            ask,
-            absent=absent,
-            changes=changes,
-            **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
-        )
+        given |= {"protocols": asked} if asked is not None else {}
+        wanted = Suite(suite, data[0], examples, task, ask, absent=absent, changes=changes, **given)
         tell(run_suite(wanted, registry, base, resolve_home(home), note), as_json)
         return
     if composed and several is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lynx_cl.cli.output import print_facts, print_json, print_table
@@ -11,6 +11,8 @@ from lynx_cl.errors import UsageError
 PROTOCOLS = (1, 2, 3)  # those of evaluation.localisation, whose module takes long to import
 _SCORES = ("map50", "map", "f1", "miou_few", "parse_failure")
 _TOLD = ("protocols", "splits", "remarks")
+_USUAL = ("accuracy", "strict", "normalised")
+_KINDS = 20  # of a facet with more kinds, as VQA v2's question types, only --json tells them
 
 
 def read_protocols(text: str) -> tuple[int, ...]:
@@ -55,3 +57,59 @@ def tell(facts: Mapping[str, Any], as_json: bool) -> None:
         ("accuracy at IoU", *levels),
         [(name, *scores["curve"].values()) for name, scores in facts["splits"].items()],
     )
+
+
+def tell_understanding(facts: Mapping[str, Any], as_json: bool) -> None:
+    """Prints the facts of the suite understanding: each set before and after, then by kind of question."""
+    if as_json:
+        print_json(facts)
+        return
+    after = facts["after"]
+    parts = ("before",) if after is None else ("before", "after")
+    print_facts({"suite": facts["suite"], "before": facts["before"], "after": after})
+    for name, one in facts["sets"].items():
+        for remark in one["remarks"]:
+            print(f"{name}: {remark}")
+    columns = ["set", "questions", *_both("accuracy", parts)]
+    more = ("difference", "worse", "better") if after is not None else ()
+    columns += [*more, *_both("strict", parts), *_both("normalised", parts)]
+    print_table(
+        (*columns, *(["answered by"] if after is not None else [])),
+        [
+            (
+                name,
+                one["questions"],
+                *(one[part]["accuracy"] for part in parts),
+                *(one[column] for column in more),
+                *(one[part][form] for form in ("strict", "normalised") for part in parts),
+                *([one["answered_by"]] if after is not None else []),
+            )
+            for name, one in facts["sets"].items()
+        ],
+    )
+    _tell_more(facts["sets"], parts)
+    rows = [
+        (name, facet, kind, own["questions"], *(own[part] for part in parts))
+        for name, one in facts["sets"].items()
+        for facet, kinds in one["by"].items()
+        if len(kinds) <= _KINDS
+        for kind, own in kinds.items()
+    ]
+    if rows:
+        print_table(("set", "by", "kind", "questions", *_both("accuracy", parts)), rows)
+
+
+def _tell_more(sets: Mapping[str, Any], parts: Sequence[str]) -> None:
+    """What only some sets have, a row each: F1 and the like of POPE, GQA's consistency, what could not be read."""
+    rows = [
+        (name, score, *(one[part].get(score) for part in parts))
+        for name, one in sets.items()
+        for score in dict.fromkeys(score for part in parts for score in one[part])
+        if score not in _USUAL and (score != "unread" or any(one[part]["unread"] for part in parts))
+    ]
+    if rows:
+        print_table(("set", "score", *parts), rows)
+
+
+def _both(name: str, parts: Sequence[str]) -> list[str]:
+    return [f"{name}, {part}" for part in parts] if len(parts) > 1 else [name]

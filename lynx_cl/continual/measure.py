@@ -83,7 +83,7 @@ def measure(
     results = {}
     for task in tasks:
         on_task(task.name)
-        requests = [Request(example.prompt, example.open()) for example in task.examples]
+        requests = [Request(example.prompt, example.picture()) for example in task.examples]
         own = shared or (task.name if task.name in known else None)
         most = {"batch_size": batch_size, "max_new_tokens": task.tokens}
         aware = answer(base, attachment, requests, [own] * len(requests), **most)

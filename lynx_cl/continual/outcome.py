@@ -85,7 +85,7 @@ def draw(
     pairs = list(zip(task.examples, answers, strict=True))[:SAMPLES]
     found = [parsed_box(plan.grammar, text) if plan.card.kind == "grounding" else None for _, text in pairs]
     samples = [
-        Sample(example.open(), example.prompt, tuple(t.box for t in example.targets), box, text)
+        Sample(example.picture(), example.prompt, tuple(t.box for t in example.targets), box, text)
         for (example, text), box in zip(pairs, found, strict=True)
     ]
     sample_sheet(samples, sheet)

@@ -63,7 +63,7 @@ class Asker:
                 batch_size=self.batch_size,
             )
             for one, text in zip(owners, said, strict=True):
-                name = _first(one)
+                name = named(one)
                 self.by[name] += 1
                 yield Told(text, self.grammars[name])
 
@@ -102,7 +102,7 @@ def _always(task: str | None) -> Callable[[Sequence[Request]], Sequence[Owner]]:
     return lambda requests: [task] * len(requests)
 
 
-def _first(answerer: Owner) -> str:
+def named(answerer: Owner) -> str:
     """The task that an answer is told by: of a mix that of the greatest share, of none the base."""
     if answerer is None or isinstance(answerer, str):
         return answerer or BASE_TASK

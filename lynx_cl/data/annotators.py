@@ -29,6 +29,7 @@ GROUND_TRUTH = frozenset(
         "llava json",
         "refcoco",
         "table",
+        "text json",
         "textvqa",
         "visual genome",
         "vizwiz",

@@ -15,7 +15,7 @@ from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
 
-from lynx_cl.data.example import SPLITS, Example, Lazy, Provenance, Step, Target
+from lynx_cl.data.example import SPLITS, Example, ImageRef, Lazy, Provenance, Step, Target
 from lynx_cl.data.sources import DataSource, Groups, Wanted
 from lynx_cl.data.world import SceneImage
 from lynx_cl.errors import LynxError
@@ -76,7 +76,7 @@ def _write_split(groups: Groups, path: Path, images: Path | None) -> int:
         for group in groups:
             if not group:
                 continue
-            if images is not None:
+            if images is not None and group[0].image is not None:
                 images.mkdir(exist_ok=True)
                 group[0].open().save(images / _file(group[0]))
             records = [_record(example, images is not None) for example in group]
@@ -90,8 +90,10 @@ def _file(example: Example) -> str:
 
 
 def _record(example: Example, drawn: bool) -> dict[str, Any]:
-    if drawn:
-        image: Any = {"file": f"images/{_file(example)}"}
+    if example.image is None:
+        image: Any = None
+    elif drawn:
+        image = {"file": f"images/{_file(example)}"}
     elif isinstance(example.image, Path):
         image = {"file": str(example.image.absolute())}
     elif isinstance(example.image, SceneImage):
@@ -151,7 +153,9 @@ def _reader(lines: list[str], folder: Path, split: str) -> Callable[[int], tuple
 
 def _example(record: dict[str, Any], folder: Path, split: str) -> Example:
     place = record["image"]
-    image = SceneImage(*place["scene"]) if "scene" in place else folder / place["file"]
+    image: ImageRef | None = None
+    if place is not None:
+        image = SceneImage(*place["scene"]) if "scene" in place else folder / place["file"]
     return Example(
         image=image,
         steps=tuple(Step(**step) for step in record["steps"]),

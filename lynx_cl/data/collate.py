@@ -48,11 +48,18 @@ class Batch:
 def encode(processor: Any, examples: Sequence[Example], *, pack: bool) -> Batch:
     """Examples as one batch. With `pack`, those that share a picture share a row, each seeing the picture and itself.
 
-    Raises LynxError where there is no example, or one without steps, and for a processor that changes text after the
-    picture.
+    Examples in words alone are never packed. Raises LynxError where there is no example, or one without steps, for a
+    batch of both kinds on a base that reads pictures, and for a processor that changes text after the picture.
     """
     if not examples:
         raise LynxError("collate: no examples; a batch needs at least one")
+    bare = sum(example.image is None for example in examples)
+    if processor.image_token is not None and 0 < bare < len(examples):
+        raise LynxError(
+            f"collate: {bare} of {len(examples)} examples of a batch are about no picture; teach words alone in tasks "
+            "and batches of their own"
+        )
+    pack = pack and not bare
     template = template_of(processor)
     rows: dict[Any, list[Example]] = {}
     for number, example in enumerate(examples):
@@ -110,7 +117,8 @@ def _whole(processor: Any, template: Template, examples: Sequence[Example]) -> d
     """One conversation a row, padded on the right, through the processor whole."""
     written = [template.write(example) for example in examples]
     options: dict[str, Any] = {"add_special_tokens": not writes_start(processor, written[0][0])}
-    if continues_in_suffix(processor):
+    bare = examples[0].image is None
+    if continues_in_suffix(processor) and not bare:
         after = [(text[start + len(template.lead) :], start) for text, (_, start, *_) in written]
         end = processor.tokenizer.eos_token  # it adds that itself
         options["suffix"] = [rest.removesuffix(end) for rest, _ in after]
@@ -123,9 +131,10 @@ def _whole(processor: Any, template: Template, examples: Sequence[Example]) -> d
     else:
         texts = [text for text, _ in written]
         pieces = [row[1:] for row in cut_tokens(processor.tokenizer, *zip(*written, strict=True))]
-    if processor.image_token is not None:
+    if processor.image_token is not None and not bare:
         options["images"] = [[example.open()] for example in examples]
-    given = processor(text=texts, padding=True, padding_side="right", return_tensors="pt", **options)
+    read = processor.tokenizer if bare else processor  # some processors refuse text alone
+    given = read(text=texts, padding=True, padding_side="right", return_tensors="pt", **options)
     inputs = {name: value for name, value in given.items() if isinstance(value, Tensor)}
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
     inputs |= {

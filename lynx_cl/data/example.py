@@ -1,4 +1,7 @@
-"""What a task is learned from: an example is a picture, the steps asked and answered about it, and the true boxes."""
+"""What a task is learned from: an example is a picture, the steps asked and answered about it, and the true boxes.
+
+Examples in words alone, for bases that read no pictures, have none.
+"""
 
 from __future__ import annotations
 
@@ -82,12 +85,13 @@ class Picture:
 class Example:
     """Steps asked in one conversation about one picture, and the boxes that its last answer must find.
 
-    A user types `prompt`, the first question. `kind` is the type of question, for scores by type. `size` is the
-    original picture's (width, height) in pixels. `phrasing` is the pattern that the prompt was made of, empty where it
-    was made of none. `references` are all accepted answers, where there is more than that of the last step.
+    A user types `prompt`, the first question. `image` is None where it is about none. `kind` is the type of question,
+    for scores by type. `size` is the original picture's (width, height) in pixels. `phrasing` is the pattern that the
+    prompt was made of, empty where it was made of none. `references` are all accepted answers, where there is more than
+    that of the last step.
     """
 
-    image: ImageRef
+    image: ImageRef | None
     steps: tuple[Step, ...]
     targets: tuple[Target, ...]
     task: str
@@ -104,8 +108,14 @@ class Example:
         return self.steps[0].question
 
     def open(self) -> Image.Image:
-        """The picture in RGB. Raises LynxError where its file is missing or broken."""
+        """The picture in RGB. Raises LynxError where its file is missing or broken, or where there is none."""
+        if self.image is None:
+            raise LynxError(f"example {self.image_key}: is about no picture, but one is needed")
         return open_image(self.image, self.size)
+
+    def picture(self) -> Image.Image | None:
+        """As `open`, None where the example is about none."""
+        return None if self.image is None else self.open()
 
 
 class Lazy(Sequence[T], Generic[T]):

@@ -32,7 +32,7 @@ class Drawn:
         for split in splits:
             seen: set[str] = set()
             for key, image, size in self._pictures(split):
-                if key in seen or isinstance(image, View):  # a view shows a picture that is here already
+                if key in seen or image is None or isinstance(image, View):  # a view's picture is here already
                     continue
                 seen.add(key)
                 try:

@@ -44,7 +44,7 @@ class Talks(Sequence[Group]):
     def _group(self, talk: Talk) -> Group:
         return (
             question_example(
-                Path(talk.image),
+                Path(talk.image) if talk.image else None,
                 talk.key,
                 talk.turns,
                 self._split,
@@ -57,7 +57,7 @@ class Talks(Sequence[Group]):
 
 
 def question_example(
-    image: ImageRef,
+    image: ImageRef | None,
     key: str,
     turns: Sequence[tuple[str, str]],
     split: str,
@@ -137,5 +137,5 @@ def _total(records: Records) -> int:
 def _picture_digests(records: Records, folder: Path) -> dict[str, str]:
     if _total(records) > DIGESTED:
         return {}
-    images = {Path(talk.image) for split in SPLITS for talk in records.stream(split)}
+    images = {Path(talk.image) for split in SPLITS for talk in records.stream(split) if talk.image}
     return {told_from(path, folder): digest_file(path) for path in sorted(images)}

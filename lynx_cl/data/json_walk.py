@@ -41,17 +41,19 @@ class Record:
     error: str = ""
 
 
-def walk(path: Path, *, named: bool = False) -> Iterator[Record]:
+def walk(path: Path, *, named: bool = False, lines: bool = False) -> Iterator[Record]:
     """The records of a file, in their order. A broken line of JSON lines is a record with an `error`.
 
-    With `named` what an object holds is its records, each with its name as `key`, whatever they hold in turn.
+    With `named` what an object holds is its records, each with its name as `key`, whatever they hold in turn. With
+    `lines` each line is a record, whatever the file's name ends with.
 
     Raises LynxError naming file and line where the file cannot be read, and where a JSON array or object breaks off or
     is broken: what follows cannot be told apart any more.
     """
     try:
         with path.open("rb") as file:
-            yield from _lines(file) if path.suffix.lower() in LINES else _Document(file, path).records(named)
+            by_line = lines or path.suffix.lower() in LINES
+            yield from _lines(file) if by_line else _Document(file, path).records(named)
     except OSError as error:
         raise LynxError(f"{path}: cannot be read ({error.strerror}); check the path") from None
 

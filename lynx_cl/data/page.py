@@ -8,9 +8,13 @@ from collections.abc import Sequence
 from html import escape
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lynx_cl.data.example import Example
 from lynx_cl.data.sources import DataSource
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 WIDTH = 420  # pixels of a picture on the page, at most
 _COLOURS = ("#d7192b", "#14853c", "#1b5fc1", "#b8860b", "#8e24aa", "#00838f")
@@ -36,7 +40,16 @@ def sample_page(source: DataSource, split: str, count: int, path: Path) -> int:
 
 
 def _article(group: Sequence[Example]) -> str:
-    picture = group[0].open()
+    picture = group[0].picture()
+    figure = _figure(picture, group) if picture is not None else ""
+    words = "".join(
+        f"<dt>{escape(step.question)}</dt><dd>{escape(step.answer)}</dd>" for one in group for step in one.steps
+    )
+    return f"<article>{figure}<dl>{words}<small>{escape(group[0].image_key)}</small></dl></article>"
+
+
+def _figure(picture: Image.Image, group: Sequence[Example]) -> str:
+    """A picture with the boxes of all that is asked about it."""
     picture.thumbnail((WIDTH, WIDTH))
     data = io.BytesIO()
     picture.save(data, "JPEG", quality=88)
@@ -49,11 +62,7 @@ def _article(group: Sequence[Example]) -> str:
             ((target.label, target.box) for target in targets), _COLOURS * len(targets), strict=False
         )
     )
-    words = "".join(
-        f"<dt>{escape(step.question)}</dt><dd>{escape(step.answer)}</dd>" for one in group for step in one.steps
-    )
     return (
-        f'<article><figure><img src="data:image/jpeg;base64,{image}" alt="">'
+        f'<figure><img src="data:image/jpeg;base64,{image}" alt="">'
         f'<svg viewBox="0 0 1 1" preserveAspectRatio="none">{boxes}</svg></figure>'
-        f"<dl>{words}<small>{escape(group[0].image_key)}</small></dl></article>"
     )

@@ -183,6 +183,13 @@ READERS: dict[str, Reader] = {
         },
         card="instruct",
     ),
+    "text": Reader(
+        "prompts and responses in words alone: JSON lines or a JSON array",
+        open=_examples("text", "text_source"),
+        place=FILE,
+        options={"test": "file of the test split", "calibration": "file of the calibration split", **_BROKEN},
+        card="instruct",
+    ),
     **{
         name: Reader(
             summary,

@@ -32,10 +32,10 @@ ONLY = {one: dict.fromkeys(SPLITS, one) for one in SPLITS}
 
 @dataclass(frozen=True)
 class Talk:
-    """A picture's path, and what is asked and answered about it in turns.
+    """A picture's path, empty for none, and what is asked and answered about it in turns.
 
-    `key` names the picture in its source; `references` are all accepted answers to the last question, where there are
-    several; `kind` is the type of question.
+    `key` names the picture in its source, or what is asked where there is none; `references` are all accepted answers
+    to the last question, where there are several; `kind` is the type of question.
     """
 
     key: str
@@ -55,7 +55,8 @@ class Part:
 
     `read` raises Broken. `splits` maps the split of a picture's name to the one it goes to; `section` is the part of
     the JSON object that holds the records, empty where the file is an array or lines, None where it is an object whose
-    members are records. `apart` says that its pictures are known to be others than those of every other part.
+    members are records. `apart` says that its pictures are known to be others than those of every other part; `lines`
+    that each of its lines is a record, whatever its name ends with.
     """
 
     path: Path
@@ -63,12 +64,13 @@ class Part:
     splits: Mapping[str, str]
     section: str | None = ""
     apart: bool = False
+    lines: bool = False
 
     def records(self) -> Iterator[Record]:
         """Its records. Raises LynxError where the file is broken as a whole."""
         if self.section is None:
             return walk(self.path, named=True)
-        return (record for record in walk(self.path) if record.section == self.section)
+        return (record for record in walk(self.path, lines=self.lines) if record.section == self.section)
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Problem:
 @dataclass
 class Tally:
     """How many records were seen, were broken, or were passed over: since they are about no picture, or since their
-    picture is `shared` with a file that is tested on or calibrated with."""
+    picture, or prompt without one, is `shared` with a file that is tested on or calibrated with."""
 
     seen: int = 0
     broken: int = 0
@@ -100,12 +102,12 @@ class Tally:
         if len(self.first) < SHOWN:
             self.first.append(problem)
 
-    def check(self, name: str, share: float) -> None:
+    def check(self, name: str, share: float, advice: str = "'lynx-cl data check' lists them all") -> None:
         """Raises LynxError where more than `share` of the records seen are broken."""
         if self.broken > share * self.seen:
             raise LynxError(
                 f"{name}: {self.broken} of {self.seen} records are broken, more than the share {share:g} that "
-                f"max_broken allows; the first: {self.first[0]}; 'lynx-cl data check' lists them all"
+                f"max_broken allows; the first: {self.first[0]}; {advice}"
             )
 
     def remarks(self) -> list[str]:
@@ -117,7 +119,8 @@ class Tally:
         if self.passed:
             said.append(f"{self.passed} of {self.seen} records are about no picture and passed over")
         if self.shared:
-            said.append(f"{self.shared} of {self.seen} records are about pictures of another split; left out of train")
+            what = "about pictures or prompts of another split; left out of train"
+            said.append(f"{self.shared} of {self.seen} records are {what}")
         return said
 
 
@@ -193,23 +196,24 @@ class Records:
 
     @cached_property
     def _held(self) -> frozenset[int]:
-        """Hashes of the paths of all pictures of files that are for one split alone other than train."""
+        """Hashes of what all records are about, of files that are for one split alone other than train."""
         ours = {"calibration", "test"}
         own = [part for part in self.parts if set(part.splits.values()) <= ours and not part.apart]
-        found = (found for part in own for found in self._look(part, Tally()) if isinstance(found, tuple))
-        return frozenset(hash(os.path.normpath(talk.image)) for _, talk in found)
+        found = (found for part in own for found in look(part, Tally()) if isinstance(found, tuple))
+        return frozenset(_about(talk) for _, talk in found)
 
     def problems(self) -> Iterator[str]:
         """What is wrong in the files, a line a record, however much it is; broken pictures too."""
         tally = Tally()
         for part in self.parts:
-            for found in self._look(part, tally):
+            for found in look(part, tally):
                 if isinstance(found, Problem):
                     yield str(found)
                 elif found is not None:
                     record, talk = found
                     try:
-                        open_image(Path(talk.image))
+                        if talk.image:
+                            open_image(Path(talk.image))
                     except LynxError as error:
                         yield f"{part.path}, line {record.line}: {error}"
 
@@ -232,12 +236,12 @@ class Records:
     def _usable(self, part: Part, tally: Tally) -> Iterator[tuple[Record, Talk, str]]:
         """The records of a part that are sound, with their talks and splits; the others are counted."""
         held = self._held if "train" in part.splits.values() else frozenset()
-        for found in self._look(part, tally):
+        for found in look(part, tally):
             if isinstance(found, Problem):
                 tally.note(str(found))
             elif found is not None:
                 record, talk = found
-                if held and hash(os.path.normpath(talk.image)) in held:
+                if held and _about(talk) in held:
                     tally.shared += 1
                 else:
                     yield record, talk, part.splits[split_of(talk.key)]
@@ -245,25 +249,33 @@ class Records:
                 tally.check(self.name, self.max_broken)
         tally.check(self.name, self.max_broken)
 
-    def _look(self, part: Part, tally: Tally) -> Iterator[tuple[Record, Talk] | Problem | None]:
-        for record in part.records():
-            tally.seen += 1
-            if record.error:
-                yield Problem(part.path, record.line, record.error)
-                continue
-            try:
-                talk = part.read(record)
-            except Broken as error:
-                yield Problem(part.path, record.line, str(error))
-                continue
-            if talk is None:
-                tally.passed += 1
-                yield None
-            elif not os.path.isfile(talk.image):
-                yield Problem(part.path, record.line, f"its picture {talk.image} is missing")
-            else:
-                yield record, talk
-
     def _facts(self) -> list[Any]:
         """What an index is a function of, beside the files."""
         return [[sorted(part.splits.items()), part.section] for part in self.parts] + [self.name, self.limit]
+
+
+def _about(talk: Talk) -> int:
+    """A hash of a talk's picture, or of its key where it has none."""
+    return hash(os.path.normpath(talk.image) if talk.image else talk.key)
+
+
+def look(part: Part, tally: Tally) -> Iterator[tuple[Record, Talk] | Problem | None]:
+    """The records of a part with what each says, or what is wrong with it; None for one that is passed over. Those seen
+    and passed over are counted. Raises LynxError where the file is broken as a whole."""
+    for record in part.records():
+        tally.seen += 1
+        if record.error:
+            yield Problem(part.path, record.line, record.error)
+            continue
+        try:
+            talk = part.read(record)
+        except Broken as error:
+            yield Problem(part.path, record.line, str(error))
+            continue
+        if talk is None:
+            tally.passed += 1
+            yield None
+        elif talk.image and not os.path.isfile(talk.image):
+            yield Problem(part.path, record.line, f"its picture {talk.image} is missing")
+        else:
+            yield record, talk

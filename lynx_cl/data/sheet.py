@@ -30,7 +30,9 @@ def contact_sheet(source: DataSource, split: str, count: int, path: Path, column
     for number, group in enumerate(groups):
         x, y = number % columns * TILE, number // columns * (TILE + _TEXT)
         side = TILE - 6
-        sheet.paste(group[0].open().resize((side, side)), (x + 3, y + 3))
+        picture = group[0].picture()
+        if picture is not None:
+            sheet.paste(picture.resize((side, side)), (x + 3, y + 3))
         targets = dict.fromkeys(target for example in group for target in example.targets)
         for target, colour in zip(targets, _COLOURS * len(targets), strict=False):
             left, top, right, bottom = target.box

@@ -163,7 +163,7 @@ def open_source(
         source = reader.open(parsed, wanted)
     for split in SPLITS:
         if next(iter(source.splits.get(split, ())), None) is None:
-            raise LynxError(f"{source.name}: no example for task '{card.name}' in split '{split}'; add pictures to it")
+            raise LynxError(f"{source.name}: no example for task '{card.name}' in split '{split}'; add examples to it")
     return _annotated(source, parsed.options)
 
 

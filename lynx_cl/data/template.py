@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lynx_cl.base.chat import message, render
+from jinja2 import TemplateError
+
+from lynx_cl.base.chat import message, render, without_reasoning
 from lynx_cl.data.example import Example
 from lynx_cl.errors import LynxError
 
@@ -25,7 +27,11 @@ class Template:
 
     `picture` ends with the image token, `first` follows it up to the question, `lead` stands between the end of the
     generation prompt and the answer. `end` ends an answer where the template's `close` does not: it is the
-    end-of-text token where that holds no special token, else empty.
+    end-of-text token where that holds no special token, else empty. An example without a picture begins with `bare`
+    in the place of `picture` and `first`; None where the template writes no such question.
+
+    A template may take empty reasoning out of earlier answers (Qwen3's) or of all (QwQ's, Gemma 4's). Each answer is
+    written here behind what asks for one, whichever turn it is in.
     """
 
     picture: str
@@ -35,16 +41,21 @@ class Template:
     close: str
     again: str
     end: str = ""
+    bare: str | None = None
 
     def write(self, example: Example) -> tuple[str, list[int]]:
         """A whole conversation, and where in it each question and each answer begins and the last answer ends.
 
-        An answer begins where a generation prompt ends.
+        An answer begins where a generation prompt ends. Raises LynxError where the template cannot ask as the example
+        does.
         """
-        text = self.picture
+        if example.image is None and self.bare is None:
+            raise LynxError(f"chat template: it writes no question without a picture; {_PLAIN}")
+        start, first = (self.picture, self.first) if example.image is not None else ("", self.bare or "")
+        text = start
         places = [len(text)]
         for number, step in enumerate(example.steps):
-            text += (self.again if number else self.first) + step.question + self.ask
+            text += (self.again if number else first) + step.question + self.ask
             places.append(len(text))
             text += self.lead + step.answer + self.end + self.close
             places.append(len(text))
@@ -55,9 +66,9 @@ def read_template(processor: Any) -> Template:
     """Takes a processor's chat template apart. Raises LynxError where its turns do not follow one another as text."""
     token = processor.image_token
 
-    def rendered(turns: int, prompt: bool = False) -> str:
+    def rendered(turns: int, prompt: bool = False, picture: bool = bool(token)) -> str:
         roles = itertools.cycle(("user", "assistant"))
-        pictures = [1 if token else 0, 0, 0, 0]
+        pictures = [int(picture), 0, 0, 0]
         said = [message(role, mark, n) for role, mark, n in zip(roles, _MARKS[:turns], pictures, strict=False)]
         return render(processor, said, prompt=prompt)
 
@@ -66,18 +77,38 @@ def read_template(processor: Any) -> Template:
         before, rest = whole.split(_MARKS[0])
         between, rest = rest.split(_MARKS[1])
         after, rest = rest.split(_MARKS[2])
-        ask, close = asked.split(_MARKS[0])[1], one.split(_MARKS[1])[1]
+        ask = asked.split(_MARKS[0])[1]
+        own, close = one.split(_MARKS[0])[1].split(_MARKS[1])
         picture, first = before.split(token) if token else (before, "")
         again = after.removeprefix(close)
     except ValueError:
         raise LynxError(f"chat template: its turns cannot be told apart; {_PLAIN}") from None
     second, end = rest.split(_MARKS[3])
-    if not (between.startswith(ask) and second == between and after.startswith(close) and end == close):
+    alike = {between, second} <= {own, without_reasoning(own)}
+    if ask.startswith(own) or without_reasoning(ask) == without_reasoning(own):  # what a prompt has more is reasoning
+        own = ask
+    if not (alike and own.startswith(ask) and after.startswith(close) and end == close):
         raise LynxError(f"chat template: a later turn changes an earlier one; {_PLAIN}")
     ends = any(special in close for special in special_tokens(processor))  # else a bank would never learn to stop
     return Template(
-        picture + (token or ""), first, ask, between[len(ask) :], close, again, "" if ends else _end(processor)
+        picture + (token or ""),
+        first,
+        ask,
+        own[len(ask) :],
+        close,
+        again,
+        "" if ends else _end(processor),
+        before if not token else _bare(rendered),
     )
+
+
+def _bare(rendered: Callable[..., str]) -> str | None:
+    """What stands before a question about no picture."""
+    try:
+        before, *rest = rendered(1, prompt=True, picture=False).split(_MARKS[0])
+    except (TemplateError, ValueError, TypeError, KeyError):
+        return None
+    return before if len(rest) == 1 else None
 
 
 def special_tokens(processor: Any) -> dict[str, int]:

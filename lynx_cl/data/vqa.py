@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,9 +19,11 @@ from lynx_cl.data.json_walk import Record, read_at, walk
 from lynx_cl.data.pictures import licence_of
 from lynx_cl.data.records import LEARN, ONLY, Broken, Part, Records, Talk
 from lynx_cl.data.sources import DataSource, Wanted
+from lynx_cl.data.specs import Spec
 from lynx_cl.errors import LynxError, UsageError
 
 Read = Callable[[Record], Talk | None]
+T = TypeVar("T")
 
 
 def vqav2_source(folder: Path, wanted: Wanted) -> DataSource:
@@ -31,8 +33,8 @@ def vqav2_source(folder: Path, wanted: Wanted) -> DataSource:
     images = wanted.spec.folder("images", folder)
     parts, files = [], []
     for part, splits in (("train2014", LEARN), ("val2014", ONLY["test"])):
-        questions = _needed(wanted, folder / f"v2_OpenEnded_mscoco_{part}_questions.json")
-        answers = _Answers(_needed(wanted, folder / f"v2_mscoco_{part}_annotations.json"))
+        questions = needed(wanted.spec, folder / f"v2_OpenEnded_mscoco_{part}_questions.json")
+        answers = Answers(needed(wanted.spec, folder / f"v2_mscoco_{part}_annotations.json"))
         files.append(answers.file)
         parts.append(Part(questions, _vqav2(answers, images / part, part), splits, "questions", apart=True))
     return _source(wanted, folder, parts, "vqa v2", files)
@@ -42,11 +44,11 @@ def gqa_source(folder: Path, wanted: Wanted) -> DataSource:
     """GQA: train_balanced_questions.json, testdev_balanced_questions.json (else val), and `images/`. Hudson and Manning
     2019; https://cs.stanford.edu/people/dorarad/gqa/download.html."""
     images = wanted.spec.folder("images", folder / "images")
-    train = _needed(wanted, folder / "train_balanced_questions.json")
+    train = needed(wanted.spec, folder / "train_balanced_questions.json")
     names = ("testdev_balanced_questions.json", "val_balanced_questions.json")
     test = next((folder / name for name in names if (folder / name).is_file()), folder / names[0])
     read = _gqa(images)
-    parts = [Part(train, read, LEARN, None), Part(_needed(wanted, test), read, ONLY["test"], None)]
+    parts = [Part(train, read, LEARN, None), Part(needed(wanted.spec, test), read, ONLY["test"], None)]
     return _source(wanted, folder, parts, "gqa")
 
 
@@ -56,7 +58,7 @@ def textvqa_source(folder: Path, wanted: Wanted) -> DataSource:
     images = wanted.spec.folder("images", folder / "train_images")
     read = _textvqa(images)
     parts = [
-        Part(_needed(wanted, folder / f"TextVQA_0.5.1_{part}.json"), read, splits, "data")
+        Part(needed(wanted.spec, folder / f"TextVQA_0.5.1_{part}.json"), read, splits, "data")
         for part, splits in (("train", LEARN), ("val", ONLY["test"]))
     ]
     return _source(wanted, folder, parts, "textvqa")
@@ -67,7 +69,7 @@ def vizwiz_source(folder: Path, wanted: Wanted) -> DataSource:
     https://vizwiz.org/tasks-and-datasets/vqa."""
     images = wanted.spec.folder("images", folder)
     parts = [
-        Part(_needed(wanted, folder / "Annotations" / f"{part}.json"), _vizwiz(images / part), splits, apart=True)
+        Part(needed(wanted.spec, folder / "Annotations" / f"{part}.json"), _vizwiz(images / part), splits, apart=True)
         for part, splits in (("train", LEARN), ("val", ONLY["test"]))
     ]
     return _source(wanted, folder, parts, "vizwiz")
@@ -82,13 +84,14 @@ def _source(
     )
 
 
-def _needed(wanted: Wanted, path: Path) -> Path:
+def needed(spec: Spec, path: Path) -> Path:
+    """A file of a set. Raises UsageError where it is not there."""
     if not path.is_file():
-        raise UsageError(f"data source '{wanted.spec.text}': no {path.name} in {path.parent}; it comes with the set")
+        raise UsageError(f"data source '{spec.text}': no {path.name} in {path.parent}; it comes with the set")
     return path
 
 
-class _Answers:
+class Answers:
     """The answers of a VQA v2 file by question: where each record stands, 24 bytes a question, read when asked for."""
 
     def __init__(self, file: Path) -> None:
@@ -116,10 +119,10 @@ class _Answers:
         return value
 
 
-def _reading(read: Callable[[Any], Talk]) -> Read:
+def reading(read: Callable[[Any], T]) -> Callable[[Record], T]:
     """A reader of records, from a reader of what they hold. What is missing or of a wrong kind breaks a record."""
 
-    def told(record: Record) -> Talk:
+    def told(record: Record) -> T:
         try:
             return read(record.value)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -128,16 +131,16 @@ def _reading(read: Callable[[Any], Talk]) -> Read:
     return told
 
 
-def _vqav2(answers: _Answers, images: Path, part: str) -> Read:
+def _vqav2(answers: Answers, images: Path, part: str) -> Read:
     def read(value: Any) -> Talk:
         number, question = int(value["image_id"]), str(value["question"])
         told = answers.of(int(value["question_id"]))
         given = tuple(str(one["answer"]) for one in told["answers"])
         name = f"COCO_{part}_{number:012}.jpg"
-        learned = str(told.get("multiple_choice_answer") or _most(given))
+        learned = str(told.get("multiple_choice_answer") or most_given(given))
         return Talk(name, str(images / name), ((question, learned),), given, str(told.get("answer_type", "")))
 
-    return _reading(read)
+    return reading(read)
 
 
 def _gqa(images: Path) -> Read:
@@ -146,27 +149,27 @@ def _gqa(images: Path) -> Read:
         kind = str((value.get("types") or {}).get("structural", ""))
         return Talk(name, str(images / name), ((str(value["question"]), str(value["answer"])),), (), kind)
 
-    return _reading(read)
+    return reading(read)
 
 
 def _textvqa(images: Path) -> Read:
     def read(value: Any) -> Talk:
         name, given = f"{value['image_id']}.jpg", tuple(str(one) for one in value["answers"])
-        return Talk(name, str(images / name), ((str(value["question"]), _most(given)),), given)
+        return Talk(name, str(images / name), ((str(value["question"]), most_given(given)),), given)
 
-    return _reading(read)
+    return reading(read)
 
 
 def _vizwiz(images: Path) -> Read:
     def read(value: Any) -> Talk:
         name, given = str(value["image"]), tuple(str(one["answer"]) for one in value["answers"])
         kind = str(value.get("answer_type", ""))
-        return Talk(name, str(images / name), ((str(value["question"]), _most(given)),), given, kind)
+        return Talk(name, str(images / name), ((str(value["question"]), most_given(given)),), given, kind)
 
-    return _reading(read)
+    return reading(read)
 
 
-def _most(answers: Sequence[str]) -> str:
+def most_given(answers: Sequence[str]) -> str:
     """The most frequent answer, of several the first. Raises Broken where there is none."""
     if not answers:
         raise Broken("has no answers")

@@ -67,4 +67,4 @@ def _distinct(examples: Iterable[Example]) -> Iterator[Example]:
 
 
 def _request(example: Example, pictures: bool) -> Request:
-    return Request(example.prompt, example.open() if pictures else None)
+    return Request(example.prompt, example.picture() if pictures else None)

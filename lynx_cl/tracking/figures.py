@@ -19,14 +19,15 @@ TRUE, PREDICTED = (20, 140, 60), (215, 30, 40)
 TILE = 240  # pixels: side of one sample
 _CAPTION = 62  # pixels: two lines of prompt and two of answer
 _EDGE = 4
+_LINES = 16  # of text in the place of a picture
 _INK = (0, 0, 0)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture with what was asked, the true boxes, the predicted one if there was any, and the answer's text."""
+    """One picture, or none, with what was asked, the true boxes, the predicted one if any, and the answer's text."""
 
-    image: Image.Image
+    image: Image.Image | None
     prompt: str
     true: Sequence[Box]
     predicted: Box | None
@@ -66,6 +67,12 @@ def sample_sheet(samples: Sequence[Sample], path: Path, columns: int = 4) -> Non
     font = ImageFont.load_default(13)
     for number, sample in enumerate(samples):
         x, y = number % columns * TILE, number // columns * (TILE + _CAPTION)
+        if sample.image is None:  # the words have the picture's place
+            for line, text in enumerate(_wrap(sample.prompt, 34)[:_LINES]):
+                draw.text((x + _EDGE + 2, y + _EDGE + 14 * line), text, fill=_INK, font=font)
+            for line, text in enumerate(_wrap(sample.answer, 34)[:4]):
+                draw.text((x + _EDGE + 2, y + TILE - 2 + 14 * line), text, fill=PREDICTED, font=font)
+            continue
         scale = (TILE - 2 * _EDGE) / max(sample.image.size)
         width, height = (max(1, round(side * scale)) for side in sample.image.size)
         sheet.paste(sample.image.convert("RGB").resize((width, height)), (x + _EDGE, y + _EDGE))

@@ -184,3 +184,46 @@ def write_vizwiz(folder: Path) -> Path:
             told.append({**record, "answer_type": "other", "answerable": 1})
         (folder / "Annotations" / f"{part}.json").write_text(json.dumps(told))
     return folder
+
+
+def write_pope(folder: Path, questions: int = 6) -> Path:
+    """A folder as POPE's authors publish it: JSON lines in files of .json, one a split, and pictures."""
+    for split in ("random", "popular", "adversarial"):
+        lines = []
+        for number in range(1, questions + 1):
+            name = coco_name(number, "val2014")
+            picture(folder / "val2014" / name, number)
+            one = {"question_id": number, "image": name, "text": f"Is there a {split} dog in the image?"}
+            lines.append(json.dumps({**one, "label": ("yes", "no")[number % 2]}))
+        (folder / f"coco_pope_{split}.json").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def write_scienceqa(folder: Path) -> Path:
+    """A folder as ScienceQA has it: eight questions of the test split, every other one with a picture, two of train."""
+    subjects, problems = ("natural science", "social science", "language science"), {}
+    for number in range(1, 11):
+        split = "test" if number <= 8 else "train"
+        problems[str(number)] = {
+            "question": f"Which is number {number}?",
+            "choices": ["a dog", "a cat", "a bird"][: 2 + number % 2],
+            "answer": number % 2,
+            "hint": "Look at the animals." if number % 3 == 0 else "",
+            "image": "image.png" if number % 2 else None,
+            "task": "closed choice",
+            "grade": f"grade{number + 1}",
+            "subject": subjects[number % 3],
+            "topic": "biology",
+            "category": "Animals",
+            "skill": "Name animals",
+            "lecture": "",
+            "solution": "",
+            "split": split,
+        }
+        if number % 2:
+            picture(folder / "images" / split / str(number) / "image.png", number)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "problems.json").write_text(json.dumps(problems, indent=1))
+    numbers = list(problems)
+    (folder / "pid_splits.json").write_text(json.dumps({"test": numbers[:8], "train": numbers[8:], "val": []}))
+    return folder

@@ -262,7 +262,7 @@ def test_pictures_of_the_test_file_are_left_out_of_train_and_said(tmp_path):
     counts = source.summary()["pictures"]
     assert counts["test"] == 4 and counts["train"] + counts["calibration"] == 36 == len(streamed)
     assert "train-003.png" not in streamed
-    assert source.remarks() == ["4 of 44 records are about pictures of another split; left out of train"]
+    assert source.remarks() == ["4 of 44 records are about pictures or prompts of another split; left out of train"]
 
 
 def test_pictures_of_one_name_in_two_folders_are_two(tmp_path):
