@@ -7,16 +7,13 @@ from typing import Annotated
 
 import typer
 
+from lynx_cl.cli.data_build import LimitOption, SeedOption, TaskOption, build_data
 from lynx_cl.cli.options import HomeOption, JsonOption
 from lynx_cl.cli.output import note, print_facts, print_json, print_table
 from lynx_cl.errors import UsageError
 from lynx_cl.home import resolve_home
 
 app = typer.Typer(help="Build, list and show data sets.", no_args_is_help=True)
-
-TaskOption = Annotated[str | None, typer.Option("--task", help="The task card to ask by; grounding if not given.")]
-LimitOption = Annotated[int | None, typer.Option("--pictures", "--scenes", min=1, help="The most pictures of a split.")]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of scenes and questions.")]
 
 
 @app.command("list")
@@ -111,30 +108,4 @@ def check_data(
         raise typer.Exit(1)
 
 
-@app.command("build")
-def build_data(
-    source: Annotated[str, typer.Argument(help="A data source: scout, scenes, voc:FOLDER, ...")],
-    task: TaskOption = None,
-    pictures: LimitOption = None,
-    seed: SeedOption = 0,
-    images: Annotated[bool, typer.Option("--images", help="Write the pictures too.")] = False,
-    home: HomeOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Write a source's examples as JSON lines with a manifest, under the home.
-
-    Example: lynx-cl data build scout --pictures 500
-    """
-    from lynx_cl.data.built import build, read_manifest
-    from lynx_cl.data.sources import open_source
-    from lynx_cl.tasks import load_card
-
-    place = resolve_home(home)
-    opened = open_source(source, load_card(task, place) if task else None, seed=seed, limit=pictures)
-    place.ensure_writable()
-    folder = build(opened, place.data / source.partition(":")[0], images=images)
-    facts = {"folder": folder, **read_manifest(folder)}
-    if as_json:
-        print_json(facts)
-    else:
-        print_facts(facts)
+app.command("build")(build_data)

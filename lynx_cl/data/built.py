@@ -99,7 +99,7 @@ def _record(example: Example, drawn: bool) -> dict[str, Any]:
     elif isinstance(example.image, SceneImage):
         image = {"scene": [value for value in astuple(example.image) if value is not False]}
     else:
-        raise LynxError(f"data build: picture '{example.image_key}' is made on the fly; build with --images")
+        raise LynxError(f"data build: picture '{example.image_key}' is made on the fly; build with --with-pictures")
     return {
         "image": image,
         "image_key": example.image_key,

@@ -7,7 +7,7 @@ picture its name and 24 bytes. Boxes are (x, y, width, height) in pixels, 0-base
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ class Instances:
     `names` are paths as the file has them; `ids`, `sizes` (width, height in pixels) and `first` have a row a picture,
     where its annotations stand from first[i] to first[i + 1] in `numbers` (the annotations' ids), `categories` and
     `boxes`. `strays` counts annotations of pictures that the file does not name; `general` has the supercategory of
-    each label, empty where the file says none.
+    each label, empty where the file says none. `crowds` are (image id, category id) of what is marked as a crowd.
     """
 
     file: Path
@@ -41,6 +41,7 @@ class Instances:
     labels: dict[int, str]
     strays: int
     general: dict[str, str]
+    crowds: frozenset[tuple[int, int]] = frozenset()
 
     def size(self, row: int) -> tuple[int, int]:
         return int(self.sizes[row, 0]), int(self.sizes[row, 1])
@@ -76,7 +77,7 @@ class Instances:
 
 
 def read_instances(file: Path, name_key: str = "file_name") -> Instances:
-    """Reads a file; crowds (iscrowd 1) are no single things and are left out.
+    """Reads a file; crowds (iscrowd 1) are no single things and are told apart, without boxes.
 
     `name_key` is where an image's record has its file. Raises LynxError naming file and line for a record that lacks
     what it needs, and a file without pictures or categories.
@@ -86,6 +87,7 @@ def read_instances(file: Path, name_key: str = "file_name") -> Instances:
     owners, numbers, categories, boxes = array("q"), array("q"), array("q"), array("d")
     labels: dict[int, str] = {}
     general: dict[str, str] = {}
+    crowds: set[tuple[int, int]] = set()
     sections = set()
     for record in walk(file):
         sections.add(record.section)
@@ -95,7 +97,9 @@ def read_instances(file: Path, name_key: str = "file_name") -> Instances:
                 ids.append(value["id"])
                 sizes.extend((value["width"], value["height"]))
                 names.append(_text(value[name_key]))
-            elif record.section == "annotations" and not value.get("iscrowd"):
+            elif record.section == "annotations" and value.get("iscrowd"):
+                crowds.add((int(value["image_id"]), int(value["category_id"])))
+            elif record.section == "annotations":
                 _x, _y, _width, _height = value["bbox"]
                 boxes.extend((_x, _y, _width, _height))
                 owners.append(value["image_id"])
@@ -111,7 +115,8 @@ def read_instances(file: Path, name_key: str = "file_name") -> Instances:
     for section in ("images", "categories"):
         if section not in sections:
             raise LynxError(f"{file}: '{section}' is missing; give a COCO detection file")
-    return _sorted(file, names, ids, sizes, (owners, numbers, categories, boxes), labels, general)
+    made = _sorted(file, names, ids, sizes, (owners, numbers, categories, boxes), labels, general)
+    return replace(made, crowds=frozenset(crowds))
 
 
 def _sorted(

@@ -24,8 +24,8 @@ NOTHING, FOLDER, FILE, NAME = "", "FOLDER", "FILE", "NAME"
 class Reader:
     """A kind of source. It gives annotated `pictures`, about which any kind of task can ask, or opens examples itself.
 
-    `place` is what its name goes on with after a colon, `options` what may follow after a question mark, with what each
-    is. `card` names the task it is shown with where none is given.
+    `place` is what its name goes on with after a colon, which `optional` lets it do without, `options` what may follow
+    after a question mark, with what each is. `card` names the task it is shown with where none is given.
     """
 
     summary: str
@@ -34,6 +34,7 @@ class Reader:
     place: str = FOLDER
     options: Mapping[str, str] = field(default_factory=dict)
     card: str = "grounding"
+    optional: bool = False
 
     def form(self, name: str) -> str:
         """How it is written.
@@ -42,7 +43,8 @@ class Reader:
         'llava:FILE[?images=...&test=...&test_images=...&answers=...&calibration=...&max_broken=...]'
         """
         more = "&".join(f"{option}=..." for option in self.options)
-        return name + (f":{self.place}" if self.place else "") + (f"[?{more}]" if more else "")
+        place = (f":{self.place}" if self.place else "") + (f"[?{more}]" if more else "")
+        return f"{name}[{place}]" if self.optional else name + place
 
 
 def find_reader(text: str) -> tuple[Reader, Spec]:
@@ -55,18 +57,22 @@ def find_reader(text: str) -> tuple[Reader, Spec]:
         raise UsageError(
             f"data source '{text}' is unknown; " + (f"did you mean {close[0]}?" if close else f"known: {known}")
         )
-    if bool(reader.place) != bool(spec.place) or (":" in text and not spec.place):
+    if not (reader.optional and text == spec.kind) and (
+        bool(reader.place) != bool(spec.place) or (":" in text and not spec.place)
+    ):
         raise UsageError(
             f"data source '{text}': give it as {spec.kind}:{reader.place}"
             if reader.place
             else f"data source '{text}': takes no folder; give it as {spec.kind}"
         )
-    allowed = [*reader.options, *(OPTIONS if reader.place else ())]
+    allowed = [*reader.options, *OPTIONS] if reader.place and (spec.place or not reader.optional) else []
     for option in spec.options:
         if option not in allowed:
             known = ", ".join(allowed) or "none"
             raise UsageError(f"data source '{text}': option '{option}' is unknown; known: {known}")
     path = Path(spec.place).expanduser()
+    if not spec.place:
+        return reader, spec
     if reader.place == FOLDER and not path.is_dir():
         raise UsageError(f"data source '{text}': no folder {path}")
     if reader.place == FILE and not path.is_file():
@@ -105,6 +111,10 @@ def problems(text: str) -> Iterator[str]:
 
 
 def _scout(spec: Spec, wanted: Wanted) -> DataSource:
+    if spec.place:
+        from lynx_cl.data.scouted.source import scouted_source
+
+        return scouted_source(spec, wanted)
     if wanted.card.kind != "grounding":
         raise UsageError(
             f"data source 'scout': teaches grounding; task '{wanted.card.name}' is of kind {wanted.card.kind}, "
@@ -144,7 +154,11 @@ _BROKEN = {"max_broken": "share of records that may be broken, 0.01 if not given
 
 READERS: dict[str, Reader] = {
     "scout": Reader(
-        "drawn scenes, grounded in steps: what is relevant, where it is, the answer", open=_scout, place=NOTHING
+        "grounding in steps: what is relevant, where it is, the answer; about drawn scenes, or pictures of your own "
+        "that 'lynx-cl data build scout --images' labelled",
+        open=_scout,
+        options=_IMAGES,
+        optional=True,
     ),
     "scenes": Reader("drawn scenes with exact boxes, asked about as the task does", open=_scenes, place=NOTHING),
     "voc": Reader("a Pascal VOC folder: Annotations, JPEGImages, ImageSets/Main", _pictures("voc", "read_voc")),

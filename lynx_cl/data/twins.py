@@ -84,6 +84,30 @@ def twins(tested: Sequence[Look], learned: Iterable[Look]) -> Iterator[Twin]:
     yield from _compare(tested, bits, small, batch)
 
 
+class Gallery:
+    """Pictures of which no two are twins, a kilobyte of memory each."""
+
+    def __init__(self) -> None:
+        self._kept: list[Look] = []
+        self._bits, self._small = np.zeros(_BATCH, np.uint64), np.zeros((_BATCH, SIDE, SIDE), np.uint8)
+
+    def add(self, one: Look) -> Look | None:
+        """Takes a picture in, unless it looks like one that is there already: that one is given, and nothing added."""
+        count = len(self._kept)
+        near = np.flatnonzero(np.bitwise_count(self._bits[:count] ^ np.uint64(one.bits)) <= NEAR)
+        for place, apart in zip(
+            near, np.abs(self._small[near].astype(np.int16) - one.thumbnail).mean((1, 2)), strict=True
+        ):
+            if apart <= ALIKE:
+                return self._kept[place]
+        if count == len(self._bits):
+            self._bits = np.concatenate([self._bits, np.zeros_like(self._bits)])
+            self._small = np.concatenate([self._small, np.zeros_like(self._small)])
+        self._bits[count], self._small[count] = one.bits, one.thumbnail
+        self._kept.append(one)
+        return None
+
+
 def _compare(tested: Sequence[Look], bits: Any, small: Any, batch: Sequence[Look]) -> Iterator[Twin]:
     if not batch:
         return

@@ -58,24 +58,40 @@ def read_picture(folder: Path, key: str, provenance: Provenance) -> Picture:
     objects are.
     """
     path = folder / "Annotations" / f"{key}.xml"
+    root = _parsed(path)
+    image = _image(folder, key, root.findtext("filename") or "")
+    size, targets, faults = _things(root, path)
+    if faults:
+        raise BrokenPicture(faults)
+    return Picture(key, image, size, targets, provenance)
+
+
+def read_things(path: Path) -> tuple[tuple[int, int], tuple[Target, ...], tuple[str, ...]]:
+    """An annotation by itself: its picture's (width, height) in pixels, its objects, and what is wrong in the others.
+
+    Raises LynxError naming a file that is missing or no annotation.
+    """
+    return _things(_parsed(path), path)
+
+
+def _parsed(path: Path) -> ET.Element:
     try:
-        root = ET.parse(path).getroot()
+        return ET.parse(path).getroot()
     except FileNotFoundError:
         raise LynxError(f"{path}: missing, but a list names it; restore it or take it off the list") from None
     except ET.ParseError as error:
         raise LynxError(f"{path}: not valid XML ({error}); correct it") from None
-    image = _image(folder, key, root.findtext("filename") or "")
+
+
+def _things(root: ET.Element, path: Path) -> tuple[tuple[int, int], tuple[Target, ...], tuple[str, ...]]:
     size = (int(read_number(root, "size/width", path)), int(read_number(root, "size/height", path)))
     targets, faults = [], []
     for number, item in enumerate(root.iter("object"), 1):
-        where = f"{path}, object {number}"
         try:
-            targets.append(_target(item, size, where))
+            targets.append(_target(item, size, f"{path}, object {number}"))
         except LynxError as error:
             faults.append(str(error))
-    if faults:
-        raise BrokenPicture(faults)
-    return Picture(key, image, size, tuple(targets), provenance)
+    return size, tuple(targets), tuple(faults)
 
 
 def _target(item: ET.Element, size: tuple[int, int], where: str) -> Target:

@@ -75,7 +75,7 @@ def test_a_built_set_gives_the_same_examples(tmp_path, images):
 
 def test_a_built_set_of_files(tmp_path):
     source = open_source(f"voc:{small_voc(tmp_path / 'v')}", CELLS)
-    with pytest.raises(LynxError, match="build with --images"):  # mirrored views are drawn
+    with pytest.raises(LynxError, match="build with --with-pictures"):  # mirrored views are drawn
         build(source, tmp_path / "out")
     folder = build(source, tmp_path / "out", images=True)
     assert len(open_source(f"built:{folder}", CELLS).groups("train")) == CELLS.views
