@@ -13,24 +13,32 @@ from lynx_cl.errors import LynxError
 from lynx_cl.router.statistics import TaskStatistics
 
 Matrix = NDArray[np.float64]
+SUBCLASSES = 500  # tasks up to which prototypes are places of their own; `nearness.SCORED` of them are all scored
 TOGETHER = 4096  # rows whose second moments are summed in one product
 
 
 @dataclass(frozen=True, eq=False)
 class Classifier:
-    """Linear scores of `tasks` (sorted): x @ weights + bias, weights (dimension, tasks), bias (tasks)."""
+    """Linear scores of `tasks` (sorted): x @ weights + bias, weights (dimension, columns), bias (columns).
+
+    A task has one column, or as many as `first` says: the number of each task's first one. Its score is the greatest.
+    """
 
     tasks: tuple[str, ...]
     weights: Matrix
     bias: Matrix
     shrinkage: float
+    first: NDArray[np.int64] | None = None
 
     def scores(self, rows: NDArray[np.float32]) -> Matrix:
         """(requests, tasks) of rows (requests, dimension); a row's bits do not depend on the other rows."""
-        return np.stack([self.bias + row.astype(np.float64) @ self.weights for row in rows])
+        columns = np.stack([self.bias + row.astype(np.float64) @ self.weights for row in rows])
+        return columns if self.first is None else np.maximum.reduceat(columns, self.first, axis=1)
 
     def scores_of(self, row: NDArray[np.float32], chosen: Sequence[int]) -> Matrix:
         """Of one row (dimension), the scores of some tasks by number."""
+        if self.first is not None:
+            return np.asarray(self.scores(row[None])[0, list(chosen)])
         numbers = list(chosen)
         return self.bias[numbers] + self._by_task[numbers] @ row.astype(np.float64)
 
@@ -80,7 +88,28 @@ def lda(sums: Sums, shrinkage: float) -> Classifier:
     return Classifier(_names(sums), weights, -0.5 * np.einsum("td,dt->t", sums.means, weights), shrinkage)
 
 
-METHODS = {"ridge": ridge, "lda": lda}
+def mda(sums: Sums, shrinkage: float) -> Classifier:
+    """Linear discriminant analysis by subclass: a task is where its mean is, or where one of its prototypes is.
+
+    With the covariance of `lda` (Hastie & Tibshirani 1996, of mixtures; here the likeliest component stands for all).
+    A task of one prototype has its mean alone; so have all of more than SUBCLASSES tasks.
+    """
+    if len(sums.tasks) > SUBCLASSES:
+        return lda(sums, shrinkage)
+    centres: list[Matrix] = []
+    first: list[int] = []
+    for task, mean in zip(sums.tasks, sums.means, strict=True):
+        first.append(sum(len(own) for own in centres))
+        centres.append(mean[None])
+        if len(task.prototypes) > 1:
+            centres.append(task.prototypes.astype(np.float64))
+    joined = np.concatenate(centres)
+    weights = _solve(sums.shrunk(shrinkage), joined.T, shrinkage)
+    bias = -0.5 * np.einsum("cd,dc->c", joined, weights)
+    return Classifier(_names(sums), weights, bias, shrinkage, np.array(first))
+
+
+METHODS = {"ridge": ridge, "lda": lda, "mda": mda}
 
 
 def sums_of(tasks: Sequence[TaskStatistics]) -> Sums:

@@ -49,7 +49,7 @@ class RouterConfig(Settings):
     """
 
     embedder: str = "text"
-    method: Literal["ridge", "lda"] = "lda"
+    method: Literal["ridge", "lda", "mda"] = "mda"
     shrinkage: Annotated[float, Field(gt=0, le=1)] | None = None
     temperature: Annotated[float, Field(gt=0)] | None = None
     error: Annotated[float, Field(gt=0, lt=1)] = 0.01

@@ -15,15 +15,17 @@ from lynx_cl.router.calibration import log_loss, temperature
 from lynx_cl.router.classifier import Matrix, Sums
 from lynx_cl.router.statistics import TaskStatistics
 
+_DISCRIMINANT = (0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9)
 GRID = {
-    "lda": (0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9),
+    "lda": _DISCRIMINANT,
+    "mda": _DISCRIMINANT,
     "ridge": (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
 }
 SCORES = 1_000_000  # at most so many, of left-out requests times tasks, are worked out for one value
 ROWS = 2048  # at most so many requests are left out, as many of each task as of any other
 WITHIN = 1e-3  # of log-likelihood
 STEPS = 18  # of the search for each value's temperature: to 0.2 %
-USUAL = {"lda": 0.1, "ridge": 0.03}  # where no task has two requests
+USUAL = {"lda": 0.1, "mda": 0.1, "ridge": 0.03}  # where no task has two requests
 
 
 def choose(sums: Sums, method: str) -> float:
@@ -113,4 +115,8 @@ def ridge_without(sums: Sums, rows: Matrix, owners: NDArray[np.int64], shrinkage
     return scores / (1 - leverage)[:, None]
 
 
-WITHOUT = {"lda": lda_without, "ridge": ridge_without}
+WITHOUT = {
+    "lda": lda_without,
+    "mda": lda_without,  # by means alone: prototypes are no sums that a request could be taken out of
+    "ridge": ridge_without,
+}

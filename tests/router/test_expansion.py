@@ -38,7 +38,7 @@ def xor(count: int, seed: int) -> dict[str, list[Request]]:
 def accuracy(embedder: object) -> float:
     seen, unseen = xor(120, 1), xor(60, 2)
     tasks = [fit_task(name, own[20:], embedder, own[:20]) for name, own in seen.items()]  # type: ignore[arg-type]
-    router = Router.solve(tasks, embedder, RouterConfig(error=0.1))  # type: ignore[arg-type]
+    router = Router.solve(tasks, embedder, RouterConfig(method="lda", error=0.1))  # type: ignore[arg-type]
     right = [d.probabilities[name] > 0.5 for name, own in unseen.items() for d in router.decide(own)]
     return float(np.mean(right))
 
