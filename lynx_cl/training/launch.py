@@ -21,9 +21,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from lynx_cl.errors import LynxError, UsageError
+from lynx_cl.errors import Interrupted, LynxError, UsageError
 from lynx_cl.training.checkpoint import FILE
 from lynx_cl.training.config import TrainerSettings
+from lynx_cl.training.process import ending_at_once
 from lynx_cl.training.ranks import Rank, present_rank
 
 GRACE = 10.0  # seconds that a process has to notice that another is gone
@@ -50,6 +51,7 @@ def joined(settings: TrainerSettings, command: Sequence[str], folder: Path) -> I
     external = present_rank().world > 1
     team = _Team([], folder, rank.world) if external else _start(rank, command, folder)
     own = _environment(rank, team.port)
+    ends = ending_at_once()
     threads = torch.get_num_threads()
     done = threading.Event()
     try:
@@ -62,6 +64,8 @@ def joined(settings: TrainerSettings, command: Sequence[str], folder: Path) -> I
         yield rank
         dist.destroy_process_group()
         team.wait()
+    except SystemExit:
+        raise Interrupted(team.sentence("interrupted")) from None
     except Exception as error:
         if isinstance(error, LynxError) or not _unreachable(error):
             raise
@@ -69,6 +73,10 @@ def joined(settings: TrainerSettings, command: Sequence[str], folder: Path) -> I
     finally:
         done.set()
         team.end()
+        failed = sys.exc_info()[0] is not None
+        if ends is not None:
+            # where one fails torchrun ends them all, and this one first says why
+            signal.signal(signal.SIGTERM, signal.SIG_IGN if failed and external and LEAD not in os.environ else ends)
         torch.set_num_threads(threads)
         for name in own:
             del os.environ[name]
