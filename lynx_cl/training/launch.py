@@ -94,6 +94,8 @@ def placed(settings: TrainerSettings) -> Rank:
             f"trainer.devices={settings.devices}, but torchrun started {rank.beside} processes on this machine; "
             "leave one of the two out"
         )
+    if settings.strategy == "fsdp" and rank.world == 1:
+        raise UsageError("trainer.strategy=fsdp shares the base out over several devices; give trainer.devices as well")
     cards = torch.cuda.device_count()
     if cards and rank.beside > cards:
         raise UsageError(f"trainer.devices={rank.beside}: this machine has {cards} GPUs; give at most that many")
