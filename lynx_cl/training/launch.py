@@ -25,7 +25,7 @@ from lynx_cl.errors import Interrupted, LynxError, UsageError
 from lynx_cl.training.checkpoint import FILE
 from lynx_cl.training.config import TrainerSettings
 from lynx_cl.training.process import ending_at_once
-from lynx_cl.training.ranks import Rank, present_rank
+from lynx_cl.training.ranks import Rank, asked_rank, present_rank
 
 GRACE = 10.0  # seconds that a process has to notice that another is gone
 POLL = 0.2  # seconds
@@ -83,19 +83,8 @@ def joined(settings: TrainerSettings, command: Sequence[str], folder: Path) -> I
 
 
 def placed(settings: TrainerSettings) -> Rank:
-    """This process's place in the run that the settings and the environment ask for.
-
-    Raises UsageError where they contradict, or there are fewer GPUs.
-    """
-    given = present_rank()
-    rank = given if given.world > 1 else Rank(0, settings.devices, 0, settings.devices)
-    if settings.devices not in (1, rank.beside):
-        raise UsageError(
-            f"trainer.devices={settings.devices}, but torchrun started {rank.beside} processes on this machine; "
-            "leave one of the two out"
-        )
-    if settings.strategy == "fsdp" and rank.world == 1:
-        raise UsageError("trainer.strategy=fsdp shares the base out over several devices; give trainer.devices as well")
+    """As `asked_rank`; raises UsageError also where this machine has fewer GPUs."""
+    rank = asked_rank(settings)
     cards = torch.cuda.device_count()
     if cards and rank.beside > cards:
         raise UsageError(f"trainer.devices={rank.beside}: this machine has {cards} GPUs; give at most that many")
