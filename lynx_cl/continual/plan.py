@@ -19,6 +19,7 @@ from lynx_cl.errors import LynxError, UsageError
 from lynx_cl.home import Home
 from lynx_cl.registry.store import Registry
 from lynx_cl.tasks import TaskCard, load_card
+from lynx_cl.training.ranks import asked_rank
 
 if TYPE_CHECKING:
     from lynx_cl.data.grammar import BoxGrammar
@@ -96,6 +97,7 @@ def make_plan(
     task that is there already, one whose score would be of shared labels, and a home that cannot be written.
     """
     config = read_config(overrides, file)
+    asked_rank(config.trainer)
     card = load_card(task, home)
     registry = Registry(home.registry)
     if not update and card.name in registry.tasks():

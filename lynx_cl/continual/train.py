@@ -99,5 +99,6 @@ def _train(plan: Plan, base: Base, bank: Bank, rank: Rank, *, resume: bool, **ho
         plan.run_dir,
         resume=resume,
         rank=rank,
+        shard=plan.config.trainer.strategy == "fsdp",
         **how,
     )

@@ -44,10 +44,11 @@ class TrainConfig(Settings):
 class TrainerSettings(Settings):
     """On what a bank is trained: `devices` is the number of processes on this machine, one a GPU where there are GPUs.
 
-    `strategy` is Lightning's: auto is ddp where there are several devices. Under torchrun, devices are what it started.
+    Under torchrun, `devices` are what it started. With `strategy` ddp, which is what auto means, each has the whole
+    base; with fsdp each keeps a part of the base's frozen decoder layers.
     """
 
-    strategy: Literal["auto", "ddp"] = "auto"
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
     devices: int = Field(1, ge=1, le=1024)
 
 

@@ -21,10 +21,11 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from lynx_cl.errors import LynxError, UsageError
+from lynx_cl.errors import Interrupted, LynxError, UsageError
 from lynx_cl.training.checkpoint import FILE
 from lynx_cl.training.config import TrainerSettings
-from lynx_cl.training.ranks import Rank, present_rank
+from lynx_cl.training.process import ending_at_once
+from lynx_cl.training.ranks import Rank, asked_rank, present_rank
 
 GRACE = 10.0  # seconds that a process has to notice that another is gone
 POLL = 0.2  # seconds
@@ -50,6 +51,7 @@ def joined(settings: TrainerSettings, command: Sequence[str], folder: Path) -> I
     external = present_rank().world > 1
     team = _Team([], folder, rank.world) if external else _start(rank, command, folder)
     own = _environment(rank, team.port)
+    ends = ending_at_once()
     threads = torch.get_num_threads()
     done = threading.Event()
     try:
@@ -62,6 +64,8 @@ def joined(settings: TrainerSettings, command: Sequence[str], folder: Path) -> I
         yield rank
         dist.destroy_process_group()
         team.wait()
+    except SystemExit:
+        raise Interrupted(team.sentence("interrupted")) from None
     except Exception as error:
         if isinstance(error, LynxError) or not _unreachable(error):
             raise
@@ -69,23 +73,18 @@ def joined(settings: TrainerSettings, command: Sequence[str], folder: Path) -> I
     finally:
         done.set()
         team.end()
+        failed = sys.exc_info()[0] is not None
+        if ends is not None:
+            # where one fails torchrun ends them all, and this one first says why
+            signal.signal(signal.SIGTERM, signal.SIG_IGN if failed and external and LEAD not in os.environ else ends)
         torch.set_num_threads(threads)
         for name in own:
             del os.environ[name]
 
 
 def placed(settings: TrainerSettings) -> Rank:
-    """This process's place in the run that the settings and the environment ask for.
-
-    Raises UsageError where they contradict, or there are fewer GPUs.
-    """
-    given = present_rank()
-    rank = given if given.world > 1 else Rank(0, settings.devices, 0, settings.devices)
-    if settings.devices not in (1, rank.beside):
-        raise UsageError(
-            f"trainer.devices={settings.devices}, but torchrun started {rank.beside} processes on this machine; "
-            "leave one of the two out"
-        )
+    """As `asked_rank`; raises UsageError also where this machine has fewer GPUs."""
+    rank = asked_rank(settings)
     cards = torch.cuda.device_count()
     if cards and rank.beside > cards:
         raise UsageError(f"trainer.devices={rank.beside}: this machine has {cards} GPUs; give at most that many")

@@ -45,6 +45,7 @@ class StepModule(pl.LightningModule):
         self.config = config
         self.steps_done = 0
         self.rank: Rank = ALONE
+        self.meets = False  # whether a forward needs all processes: each keeps a part of the model
         self.last: dict[str, float] = {}
         self.parts: Parts = {}
         self.elapsed: Callable[[], float] = lambda: 0.0
@@ -110,9 +111,15 @@ class StepModule(pl.LightningModule):
         return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        if batch_idx % self.rank.world != self.rank.number:  # another process's
+        owner = batch_idx % self.rank.world
+        mine = owner == self.rank.number
+        # where the processes meet in each forward, those that a last round leaves without a batch come along
+        idle = self.rank.number > owner and batch_idx + 1 == self.trainer.num_val_batches[0]
+        if not mine and not (self.meets and idle):
             return
         loss, each = self.losses(batch)
+        if not mine:
+            return
         if not bool(torch.isfinite(loss)):
             raise LynxError(f"training: the validation loss is {loss.item()} at step {self.steps_done}")
         self._checked.append((batch.labels.shape[0], loss.item(), each))

@@ -37,15 +37,18 @@ def interruptible(step: Callable[[], int], checkpoint: Path) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def ending_at_once() -> None:
-    """SIGTERM ends this process where it is. Lightning would first tell the other processes of a run, in a collective
-    operation that they may not be ready for; `interruptible` gives the signal back as it was."""
+def ending_at_once() -> Any:
+    """SIGTERM raises SystemExit where this process is; gives what it did before, None outside the main thread.
+
+    Lightning would first tell the other processes of a run, in a collective operation that they may not be ready for.
+    """
 
     def end(number: int, frame: Any) -> None:
         raise SystemExit(1)
 
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, end)
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    return signal.signal(signal.SIGTERM, end)
 
 
 @contextmanager

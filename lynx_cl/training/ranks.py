@@ -10,12 +10,14 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-import torch.distributed as dist
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lynx_cl.errors import LynxError, UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lynx_cl.training.config import TrainerSettings
 
 T = TypeVar("T")
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # torchrun's protocol
@@ -47,6 +49,8 @@ class Rank:
     def total(self, values: Tensor) -> Tensor:
         """The sum of a tensor over the processes; each must ask, with the same shape."""
         if self.world > 1:
+            import torch.distributed as dist
+
             values = values.clone()
             dist.all_reduce(values)
         return values
@@ -55,6 +59,8 @@ class Rank:
         """What each process has, by its number; each must ask."""
         if self.world == 1:
             return [value]
+        import torch.distributed as dist
+
         found: list[Any] = [None] * self.world
         dist.all_gather_object(found, value)
         return found
@@ -63,6 +69,8 @@ class Rank:
         """What process 0 has; each must ask."""
         if self.world == 1:
             return value
+        import torch.distributed as dist
+
         told = [value]
         dist.broadcast_object_list(told, src=0)
         return told[0]
@@ -95,3 +103,20 @@ def present_rank() -> Rank:
     if not (0 <= number < world and 0 <= local < beside and world % beside == 0):
         raise UsageError(f"environment: rank {number} of {world}, {local} of {beside} here: torchrun sets other ones")
     return Rank(number, world, local, beside)
+
+
+def asked_rank(settings: TrainerSettings) -> Rank:
+    """This process's place in the run that the settings and the environment ask for.
+
+    Raises UsageError where they contradict.
+    """
+    given = present_rank()
+    rank = given if given.world > 1 else Rank(0, settings.devices, 0, settings.devices)
+    if settings.devices not in (1, rank.beside):
+        raise UsageError(
+            f"trainer.devices={settings.devices}, but torchrun started {rank.beside} processes on this machine; "
+            "leave one of the two out"
+        )
+    if settings.strategy == "fsdp" and rank.world == 1:
+        raise UsageError("trainer.strategy=fsdp shares the base out over several devices; give trainer.devices as well")
+    return rank

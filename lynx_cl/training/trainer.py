@@ -4,7 +4,6 @@ from, what is frozen proven unchanged."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -28,28 +27,10 @@ from lynx_cl.training.part import ModelPart
 from lynx_cl.training.process import ending_at_once, interruptible, quiet
 from lynx_cl.training.progress import StepBar
 from lynx_cl.training.ranks import ALONE, Rank
+from lynx_cl.training.result import Record, TrainResult
 from lynx_cl.training.stream import Epochs, Stream
 
-Record = dict[str, float]
 FREE = {"max_minutes", "log_every", "cache_mb"}  # settings that a resumed run may change
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What a run did. `stopped` is steps, plateau or time; `seconds` covers the run's earlier parts too.
-
-    `bank_digest` is that of what was trained.
-    """
-
-    seconds: float
-    steps: int
-    stopped: str
-    best_step: int
-    best_val: float
-    history: list[Record]
-    frozen_digest_before: str
-    frozen_digest_after: str
-    bank_digest: str
 
 
 def train_bank(
@@ -64,6 +45,7 @@ def train_bank(
     on_log: Callable[[Record], None] | None = None,
     progress: bool = False,
     rank: Rank = ALONE,
+    shard: bool = False,
 ) -> TrainResult:
     """Trains a bank in place and leaves it at its best validation loss, frozen.
 
@@ -74,6 +56,7 @@ def train_bank(
 
     Where several processes train, `rank` says which this is: each is given its share of every training batch, and all
     of the validation batches. Rank 0 alone reads and writes `run_dir` and calls `on_log`; all end with the same bank.
+    With `shard` each keeps a part of the base's decoder layers.
 
     Raises LynxError for a loss that is not finite, an interrupt, a disk that refuses, a checkpoint of another run, and
     a frozen tensor that changed.
@@ -81,14 +64,20 @@ def train_bank(
     base.model.requires_grad_(False).eval()
     bank.requires_grad_(True)
 
+    model = base.model
+    if shard:
+        from lynx_cl.training.shards import local_digest, sharded
+
+        model = sharded(base.model, rank)
+
     def frozen() -> str:
-        return digest(base.model.state_dict().items())
+        return local_digest(model) if shard else digest(model.state_dict().items())
 
     before = frozen()
-    with attach(base.model, bank.taps) as attachment:
-        module = BankModule(base.model, attachment, bank, config)
+    with attach(model, bank.taps) as attachment:
+        module = BankModule(model, attachment, bank, config)
         what = {"kind": bank.kind, "bank": bank.bank_config()}
-        module.rank = rank
+        module.rank, module.meets = rank, shard
         run = _fit(base, bank, what, module, train_batches, val_batches, run_dir, resume, on_log, progress)
     bank.requires_grad_(False).eval()
     return run.result(before, frozen())

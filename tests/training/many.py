@@ -1,5 +1,5 @@
 """A training run of one or several processes, on a tiny base and uneven batches: `python -m tests.training.many FOLDER
-DEVICES CASE...` trains a bank for each case and leaves it as FOLDER/CASE.safetensors."""
+STRATEGY DEVICES CASE...` trains a bank for each case and leaves it as FOLDER/CASE.safetensors."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ CONFIG = TrainConfig(steps=12, val_every=4, log_every=2, learning_rate=2e-2, pre
 CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     "twin": ("llama", "twin", {}, {}),
     "fixed": ("llama", "twin", {"alpha": "fixed"}, {"gradient_checkpointing": True}),
+    "sparse": ("qwen3_moe", "twin", {}, {}),
     "lora": ("qwen3_moe", "lora", {"attention": True}, {"loss": "plain", "max_minutes": 60.0}),
 }
 MUTE = "LYNX_CL_TEST_MUTE"  # the number of a process whose rows lose their answers from the second epoch on
@@ -71,7 +72,7 @@ def train(folder: Path, case: str, rank: Rank = ALONE, **options: Any) -> tuple[
     return bank_bytes(bank), result
 
 
-def main(folder: Path, devices: int, cases: list[str]) -> int:
+def main(folder: Path, strategy: Any, devices: int, cases: list[str]) -> int:
     def on_log(record: dict[str, float]) -> None:
         print(int(record["step"]), flush=True)
         time.sleep(float(os.environ.get(PAUSE, 0)))
@@ -79,10 +80,12 @@ def main(folder: Path, devices: int, cases: list[str]) -> int:
     try:
         (folder / f"pid-{present_rank().number}").write_text(str(os.getpid()))
         command = [sys.executable, "-m", "tests.training.many", *sys.argv[1:]]
-        with joined(TrainerSettings(devices=devices), command, folder / cases[0]) as rank:
+        settings = TrainerSettings(devices=devices, strategy=strategy)
+        with joined(settings, command, folder / cases[0]) as rank:
             for case in cases:
                 own = folder / case
-                bank, _ = train(own, case, rank, resume=True, on_log=on_log)
+                bank, result = train(own, case, rank, resume=True, on_log=on_log, shard=settings.strategy == "fsdp")
+                (folder / f"{case}-frozen-{rank.number}").write_text(result.frozen_digest_after)
                 if rank.leads:
                     (folder / f"{case}.safetensors").write_bytes(bank)
     except LynxError as error:
@@ -92,4 +95,4 @@ def main(folder: Path, devices: int, cases: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]))
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4:]))

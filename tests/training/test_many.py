@@ -26,11 +26,11 @@ NEAR = 1e-4  # of what two processes train to that of one
 LIMIT = 120  # seconds, after which a process hangs
 
 
-def start(folder: Path, *cases: str, pause: float = 0.0, devices: int = 2, **more: str) -> subprocess.Popen[str]:
+def start(folder: Path, *cases: str, pause: float = 0.0, strategy: str = "ddp", **more: str) -> subprocess.Popen[str]:
     folder.mkdir(exist_ok=True)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", PAUSE: str(pause), **more}
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.training.many", str(folder), str(devices), *cases],
+        [sys.executable, "-m", "tests.training.many", str(folder), strategy, "2", *cases],
         cwd=ROOT,
         env=environment,
         text=True,
@@ -88,6 +88,18 @@ def test_two_processes_give_the_bank_of_one(shared: tuple[Path, str, str], tmp_p
         assert difference(safetensors.torch.load((folder / f"{case}.safetensors").read_bytes()), expected) < NEAR
         assert difference(train_start(case), expected) > 100 * NEAR  # training goes much further than that
         assert result.history[-1]["val/loss"] < result.history[0]["loss"]
+
+
+def test_a_base_that_is_shared_out_gives_the_same_bank(shared: tuple[Path, str, str], tmp_path: Path) -> None:
+    cases = ("fixed", "sparse", "lora")
+    process = start(tmp_path, *cases, strategy="fsdp")
+    _, error = process.communicate(timeout=LIMIT)
+    assert process.returncode == 0 and error == "", error
+    for case in cases:
+        banks = [safetensors.torch.load((root / f"{case}.safetensors").read_bytes()) for root in (tmp_path, shared[0])]
+        assert difference(*banks) < NEAR
+        held = [{(root / f"{case}-frozen-{rank}").read_text() for rank in (0, 1)} for root in (tmp_path, shared[0])]
+        assert (len(held[0]), len(held[1])) == (2, 1)  # each has a part of the base; else each has the same base
 
 
 def train_start(case: str) -> dict[str, Tensor]:
@@ -149,6 +161,13 @@ def test_ranks_and_settings_that_contradict(tmp_path: Path, monkeypatch: pytest.
         joined(TrainerSettings(devices=4), (), tmp_path),
     ):
         pass
+    monkeypatch.delenv("MASTER_PORT")
+    with (
+        pytest.raises(UsageError, match="fsdp shares the base out"),
+        joined(TrainerSettings(strategy="fsdp"), (), tmp_path),
+    ):
+        pass
+    monkeypatch.setenv("MASTER_PORT", "1")
     monkeypatch.setenv("RANK", "4")
     with pytest.raises(UsageError, match="rank 4 of 4"):
         present_rank()
