@@ -5,11 +5,11 @@ and normalised; then means by kind of question.
 | --- | --- | --- | --- |
 | vqav2 | the challenge's script | as one of ten people wrote it, min(1, n/3) | as forms.plain_words, min(1, n/3) |
 | textvqa | the authors' evaluation | the same | the same |
-| gqa | equal, once in lower case and without a full stop at its end | equal | equal as plain_words |
+| gqa | equal, once in lower case and without full stops at its end | equal | equal as plain_words |
 | pope | no where the first sentence holds no or not, else yes | 'yes' or 'no' | its first plain word |
 | scienceqa | see choices.py | see choices.py | see choices.py |
 
-GQA's own script compares what it is given as it is; lower case and the full stop are what the evaluation of LLaVA-1.5
+GQA's own script compares what it is given as it is; lower case and the full stops are what the evaluation of LLaVA-1.5
 does to answers before. An answer that, normalised, says neither yes nor no (pope) or names no option (scienceqa) is
 unread.
 """
@@ -58,7 +58,7 @@ def read_gqa(question: Question, answer: str) -> Reading:
     Reading(published=1.0, strict=0.0, normalised=1.0, unread=False)
     """
     truth = question.answer
-    published = answer.strip().removesuffix(".").lower() == truth
+    published = answer.strip().rstrip(".").lower() == truth
     same = plain_words(answer) == plain_words(truth)
     return Reading(float(published), float(answer.strip() == truth), float(same))
 
