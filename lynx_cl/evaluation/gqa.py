@@ -1,6 +1,7 @@
 """What GQA's evaluation says beside accuracy: consistency, validity, plausibility, distribution.
 
-Hudson and Manning 2019; https://cs.stanford.edu/people/dorarad/gqa/evaluate.html. The weights that a model gives to places of the picture (its grounding score) are not asked for.
+Hudson and Manning 2019; https://cs.stanford.edu/people/dorarad/gqa/evaluate.html. The weights that a
+model gives to places of the picture (its grounding score) are not asked for.
 """
 
 from __future__ import annotations
