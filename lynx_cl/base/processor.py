@@ -16,6 +16,8 @@ from typing import Any
 
 from lynx_cl.errors import LynxError
 
+_NO_PICTURES = "a picture was given, but the base reads text alone; take a base that reads pictures"
+
 
 class TextProcessor:
     """What a processor is to the rest, for a base that reads text alone."""
@@ -28,11 +30,16 @@ class TextProcessor:
 
     def __call__(self, text: Sequence[str], images: Any = None, **options: Any) -> Any:
         if images is not None:
-            raise LynxError("a picture was given, but the base reads text alone; take a base that reads pictures")
+            raise LynxError(_NO_PICTURES)
         return self.tokenizer(list(text), **options)
 
     def apply_chat_template(self, messages: Sequence[dict[str, Any]], **options: Any) -> str:
-        """As a processor's; parts of text are joined, since templates of text models take plain strings."""
+        """As a processor's; parts of text are joined, since templates of text models take plain strings.
+
+        Raises LynxError for a question about a picture.
+        """
+        if any(part["type"] != "text" for m in messages for part in m["content"]):
+            raise LynxError(_NO_PICTURES)
         plain = [{**m, "content": "".join(part["text"] for part in m["content"])} for m in messages]
         return str(self.tokenizer.apply_chat_template(plain, **options))
 

@@ -64,33 +64,36 @@ def tell_understanding(facts: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(facts)
         return
-    after = facts["after"]
-    parts = ("before",) if after is None else ("before", "after")
-    print_facts({"suite": facts["suite"], "before": facts["before"], "after": after})
-    for name, one in facts["sets"].items():
+    sets, after = facts["sets"], facts["after"]
+    parts = [part for part in ("before", "after", "given") if any(part in one for one in sets.values())]
+    given = {name: one["given_to"] for name, one in sets.items() if "given_to" in one}
+    told = {"suite": facts["suite"], "before": facts["before"], "after": after}
+    print_facts({**told, **({"given": given} if given else {})})
+    for name, one in sets.items():
         for remark in one["remarks"]:
             print(f"{name}: {remark}")
-    columns = ["set", "questions", *_both("accuracy", parts)]
     more = ("difference", "worse", "better") if after is not None else ()
-    columns += [*more, *_both("strict", parts), *_both("normalised", parts)]
+    last = ("answered_by",) if after is not None else ()
+    forms = [(form, part) for form in ("strict", "normalised") for part in parts]
+    columns = (*_both("accuracy", parts), *more, *(name for form in _USUAL[1:] for name in _both(form, parts)))
     print_table(
-        (*columns, *(["answered by"] if after is not None else [])),
+        ("set", "questions", *columns, *(name.replace("_", " ") for name in last)),
         [
             (
                 name,
                 one["questions"],
-                *(one[part]["accuracy"] for part in parts),
+                *(_score(one, part, "accuracy") for part in parts),
                 *(one[column] for column in more),
-                *(one[part][form] for form in ("strict", "normalised") for part in parts),
-                *([one["answered_by"]] if after is not None else []),
+                *(_score(one, part, form) for form, part in forms),
+                *(one[column] for column in last),
             )
-            for name, one in facts["sets"].items()
+            for name, one in sets.items()
         ],
     )
-    _tell_more(facts["sets"], parts)
+    _tell_more(sets, parts)
     rows = [
-        (name, facet, kind, own["questions"], *(own[part] for part in parts))
-        for name, one in facts["sets"].items()
+        (name, facet, kind, own["questions"], *(own.get(part) for part in parts))
+        for name, one in sets.items()
         for facet, kinds in one["by"].items()
         if len(kinds) <= _KINDS
         for kind, own in kinds.items()
@@ -102,13 +105,17 @@ def tell_understanding(facts: Mapping[str, Any], as_json: bool) -> None:
 def _tell_more(sets: Mapping[str, Any], parts: Sequence[str]) -> None:
     """What only some sets have, a row each: F1 and the like of POPE, GQA's consistency, what could not be read."""
     rows = [
-        (name, score, *(one[part].get(score) for part in parts))
+        (name, score, *(_score(one, part, score) for part in parts))
         for name, one in sets.items()
-        for score in dict.fromkeys(score for part in parts for score in one[part])
-        if score not in _USUAL and (score != "unread" or any(one[part]["unread"] for part in parts))
+        for score in dict.fromkeys(score for part in parts for score in one.get(part, ()))
+        if score not in _USUAL and (score != "unread" or any(_score(one, part, score) for part in parts))
     ]
     if rows:
         print_table(("set", "score", *parts), rows)
+
+
+def _score(one: Mapping[str, Any], part: str, score: str) -> Any:
+    return one.get(part, {}).get(score)
 
 
 def _both(name: str, parts: Sequence[str]) -> list[str]:

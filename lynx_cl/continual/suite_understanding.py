@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lynx_cl.base.load import load_base
 from lynx_cl.base.nano.questions import KINDS
@@ -28,6 +28,9 @@ from lynx_cl.evaluation.generate import Request, answer
 from lynx_cl.registry.snapshot import BASE_TASK
 from lynx_cl.registry.store import Registry
 from lynx_cl.router.stored import router_config
+
+if TYPE_CHECKING:
+    from lynx_cl.banks.attach import Owner
 
 TOKENS = 64  # most of an answer, where nothing else is said: it is a word or a phrase
 _DRAWN = Provenance("scenes", "oracle", "")
@@ -64,7 +67,8 @@ def run_understanding(
     suite: UnderstandingSuite, registry: Registry, base_name: str, say: Callable[[str], None]
 ) -> dict[str, Any]:
     """The facts of the suite: for each set the scores of the base alone (`before`) and, unless that is all that is
-    asked for, of what the registry answers (`after`), by kind of question too.
+    asked for, of what the registry answers (`after`), by kind of question too. Where one of its tasks has learned from
+    such a set, also of that task's bank with the task given (`given`).
 
     Raises UsageError for a set or task that does not fit, before the base is loaded; LynxError for data, banks or a
     base that cannot be read.
@@ -83,7 +87,15 @@ def run_understanding(
     with asker(registry, base, suite.task, suite.changes, suite.batch_size, suite.tokens) as ask:
         for name, one in zip(names, sets, strict=True):
             say(f"understanding: {name}, {len(one.asked.questions)} questions")
-            told[name] = _facts(one, list(_answered(one, ask, alone=after is None)), alone=after is None)
+            given = _taught(registry, one.asked.rule) if suite.task is None else []
+            parts = ("before", *(["after"] if after else []), *(["given"] if len(given) == 1 else []))
+            answered = list(_answered(one, ask, parts, given))
+            told[name] = _facts(one, answered, parts)
+            if len(given) == 1:
+                told[name]["given_to"] = given[0]
+            elif given:
+                learned = ", ".join(given)
+                told[name]["remarks"].append(f"{len(given)} tasks learned from such a set: {learned}; --task asks one")
     return {"suite": "understanding", "data": list(suite.data), "before": "base alone", "after": after, "sets": told}
 
 
@@ -135,30 +147,48 @@ def _names(sets: Sequence[_Set]) -> list[str]:
     return names
 
 
+def _taught(registry: Registry, kind: str) -> list[str]:
+    """The tasks that learned from a data source of a kind."""
+    return [name for name in registry.tasks() if registry.task(name).manifest.data.get("source") == kind]
+
+
 @dataclass(frozen=True)
 class _Answered:
-    """What was said to a question before and after, and by whom after."""
+    """What was said to a question in each part of the comparison, and by whom after."""
 
-    before: str
-    after: str
+    said: Mapping[str, str]
     by: str
 
 
-def _answered(one: _Set, ask: Asker, *, alone: bool) -> Iterator[_Answered]:
+def _answered(one: _Set, ask: Asker, parts: Sequence[str], given: Sequence[str]) -> Iterator[_Answered]:
     """The answers to the questions of a set, asked in portions, so that memory stays flat."""
     left = iter(_requests(one))
     while portion := list(islice(left, PORTION)):
-        before = _said(ask, portion, [None] * len(portion))
-        owners = [None] * len(portion) if alone else list(ask.decide(portion))
-        sent = [i for i, owner in enumerate(owners) if owner is not None]
-        after = list(before)
-        for i, text in zip(sent, _said(ask, [portion[i] for i in sent], [owners[i] for i in sent]), strict=True):
-            after[i] = text
-        for first, second, owner in zip(before, after, owners, strict=True):
-            yield _Answered(first, second, named(owner))
+        before = _said(ask, portion, [None] * len(portion), {})
+        owners = ask.decide(portion) if "after" in parts else [None] * len(portion)
+        told = {"before": before}
+        if "after" in parts:
+            told["after"] = _said(ask, portion, owners, {(None, i): text for i, text in enumerate(before)})
+        if "given" in parts:
+            known = {(owner, i): told["after"][i] for i, owner in enumerate(owners) if owner == given[0]}
+            told["given"] = _said(ask, portion, [given[0]] * len(portion), known)
+        for place, owner in enumerate(owners):
+            yield _Answered({part: texts[place] for part, texts in told.items()}, named(owner))
 
 
-def _said(ask: Asker, requests: Sequence[Request], owners: Sequence[Any]) -> list[str]:
+def _said(
+    ask: Asker, requests: Sequence[Request], owners: Sequence[Owner], known: Mapping[tuple[Any, int], str]
+) -> list[str]:
+    """The answer to each request by its owner; what is `known` of an owner and a request's place is not asked again."""
+    told = [known.get((owner, i)) if isinstance(owner, str | None) else None for i, owner in enumerate(owners)]
+    open_ = [i for i, text in enumerate(told) if text is None]
+    fresh = _ask(ask, [requests[i] for i in open_], [owners[i] for i in open_])
+    for i, text in zip(open_, fresh, strict=True):
+        told[i] = text
+    return [str(text) for text in told]
+
+
+def _ask(ask: Asker, requests: Sequence[Request], owners: Sequence[Owner]) -> list[str]:
     if not requests:
         return []
     return answer(ask.base, ask.attachment, requests, owners, max_new_tokens=ask.tokens, batch_size=ask.batch_size)
@@ -173,13 +203,13 @@ def _requests(one: _Set) -> Iterable[Request]:
         yield Request(question.text, image)
 
 
-def _facts(one: _Set, answered: Sequence[_Answered], *, alone: bool) -> dict[str, Any]:
+def _facts(one: _Set, answered: Sequence[_Answered], parts: Sequence[str]) -> dict[str, Any]:
     """The scores of a set, and by kind of question; with `after` which answers became better or worse."""
     asked = one.asked
     facts: dict[str, Any] = {"questions": len(asked.questions)}
     values, facets = {}, {}
-    for part in ("before",) if alone else ("before", "after"):
-        said = [getattr(each, part) for each in answered]
+    for part in parts:
+        said = [each.said[part] for each in answered]
         readings = [_read(asked.rule, q, text) for q, text in zip(asked.questions, said, strict=True)]
         facts[part] = set_scores(asked.rule, asked.questions, said, readings)
         values[part] = [reading.published for reading in readings]
@@ -187,7 +217,7 @@ def _facts(one: _Set, answered: Sequence[_Answered], *, alone: bool) -> dict[str
         if asked.rule == "scenes":
             kinds = facets[part]["kind"].values()
             facts[part]["mean_of_kinds"] = sum(mean for _, mean in kinds) / len(kinds)
-    if not alone:
+    if "after" in parts:
         pairs = [
             (a, b) for q, a, b in zip(asked.questions, values["before"], values["after"], strict=True) if q.counted
         ]

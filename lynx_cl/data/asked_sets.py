@@ -20,19 +20,35 @@ SHORT = "\nAnswer the question using a single word or phrase."
 
 
 @dataclass(frozen=True)
+class GqaFacts:
+    """What GQA says of a question: which others follow from a right answer to it (`entailed`), whether it is in the
+    balanced set, the `group` whose answers it shares, and the answers that fit the question (`valid`) or the world
+    (`plausible`), None where no file of choices was given."""
+
+    entailed: tuple[str, ...] = ()
+    balanced: bool = True
+    group: str = ""
+    valid: frozenset[str] | None = None
+    plausible: frozenset[str] | None = None
+
+
+@dataclass(frozen=True)
 class Question(Talk):
     """A Talk of one turn, with what its score needs.
 
     `number` is its name in its set; `options` are the texts to choose from, the answer being the place of one in
-    letters; `facets` are the kinds of question that it belongs to, by name; `entailed` names the questions that follow
-    from a right answer to it, and one that is not `counted` is asked for their sake alone (GQA).
+    letters; `facets` are the kinds of question that it belongs to, by name; `gqa` is what GQA alone has.
     """
 
     number: str = ""
     options: tuple[str, ...] = ()
     facets: Mapping[str, str] = field(default_factory=dict)
-    entailed: tuple[str, ...] = ()
-    counted: bool = True
+    gqa: GqaFacts | None = None
+
+    @property
+    def counted(self) -> bool:
+        """Whether it enters means: one outside GQA's balanced set is asked for the sake of consistency alone."""
+        return self.gqa is None or self.gqa.balanced
 
     @property
     def text(self) -> str:

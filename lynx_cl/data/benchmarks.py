@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lynx_cl.data.asked_sets import AskedSet, Question, asked_set, asking, part_of, people_asked, said
+from lynx_cl.data.gqa import gqa_set
 from lynx_cl.data.records import Broken
 from lynx_cl.data.specs import Spec, parse_spec
 from lynx_cl.data.vqa import Answers, needed
@@ -20,7 +21,6 @@ from lynx_cl.errors import LynxError, UsageError
 #: What is added to a question with options, as `asked_sets.SHORT`.
 LETTER = "\nAnswer with the option's letter from the given choices directly."
 POPE_SPLITS = ("random", "popular", "adversarial")
-_GQA_TYPES = ("structural", "semantic")
 _IMAGES = {"images": "folder of the pictures"}
 _USUAL = {
     "prompt": "short (asks for a word, a phrase or a letter) or plain (the question alone); short if not given",
@@ -87,37 +87,6 @@ def _textvqa(spec: Spec, most: int) -> list[AskedSet]:
 
     part = part_of(needed(spec, spec.home / "TextVQA_0.5.1_val.json"), read, "data")
     return [asked_set(spec, "val", "textvqa", part, most)]
-
-
-def _gqa(spec: Spec, most: int) -> list[AskedSet]:
-    images, asks = spec.folder("images", spec.home / "images"), asking(spec)
-    names = ("testdev_balanced_questions.json", "val_balanced_questions.json")
-    usual = next((spec.home / name for name in names if (spec.home / name).is_file()), spec.home / names[0])
-    file = spec.file("questions") or needed(spec, usual)
-
-    def read(value: Any, key: str) -> Question | None:
-        types = value.get("types") or {}
-        facets = {name: str(types[name]) for name in _GQA_TYPES if types.get(name)}
-        if "structural" in facets:
-            facets["answer"] = "open" if facets["structural"] == "query" else "binary"
-        entailed = tuple(str(one) for one in value.get("entailed") or () if str(one) != key)
-        image = f"{value['imageId']}.jpg"
-        turn = (asks(said(value, "question")), said(value, "answer"))
-        return Question(
-            image,
-            str(images / image),
-            (turn,),
-            number=key,
-            facets=facets,
-            entailed=entailed,
-            counted=bool(value.get("isBalanced", True)),
-        )
-
-    return [
-        asked_set(
-            spec, file.name.removesuffix(".json").removesuffix("_questions"), "gqa", part_of(file, read, None), most
-        )
-    ]
 
 
 def _pope(spec: Spec, most: int) -> list[AskedSet]:
@@ -220,8 +189,13 @@ BENCHMARKS: dict[str, Benchmark] = {
     "gqa": Benchmark(
         "GQA, testdev_balanced, else val_balanced",
         "FOLDER",
-        {**_IMAGES, "questions": "file of the questions, such as val_all_questions.json", **_USUAL},
-        _gqa,
+        {
+            **_IMAGES,
+            "questions": "file of the questions, such as val_all_questions.json",
+            "choices": "file of valid and plausible answers, such as val_choices.json",
+            **_USUAL,
+        },
+        gqa_set,
     ),
     "textvqa": Benchmark("TextVQA 0.5.1, val", "FOLDER", {**_IMAGES, **_USUAL}, _textvqa),
     "pope": Benchmark(

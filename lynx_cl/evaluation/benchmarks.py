@@ -5,11 +5,11 @@ and normalised; then means by kind of question.
 | --- | --- | --- | --- |
 | vqav2 | the challenge's script | as one of ten people wrote it, min(1, n/3) | as forms.plain_words, min(1, n/3) |
 | textvqa | the authors' evaluation | the same | the same |
-| gqa | equal, once in lower case and without a full stop at its end | equal | equal as plain_words |
+| gqa | equal, once in lower case and without full stops at its end | equal | equal as plain_words |
 | pope | no where the first sentence holds no or not, else yes | 'yes' or 'no' | its first plain word |
 | scienceqa | see choices.py | see choices.py | see choices.py |
 
-GQA's own script compares what it is given as it is; lower case and the full stop are what the evaluation of LLaVA-1.5
+GQA's own script compares what it is given as it is; lower case and the full stops are what the evaluation of LLaVA-1.5
 does to answers before. An answer that, normalised, says neither yes nor no (pope) or names no option (scienceqa) is
 unread.
 """
@@ -24,6 +24,7 @@ from typing import Any
 from lynx_cl.data.asked_sets import Question
 from lynx_cl.evaluation.choices import LETTERS, normalised_choice, published_choice, strict_choice
 from lynx_cl.evaluation.forms import plain_words
+from lynx_cl.evaluation.gqa import gqa_form, gqa_scores
 from lynx_cl.evaluation.vqa import published_vqa_accuracy, textvqa_normalise, vqa_accuracy
 
 _NEGATIVE = ("No", "not", "no")  # POPE's, letter case included
@@ -58,7 +59,7 @@ def read_gqa(question: Question, answer: str) -> Reading:
     Reading(published=1.0, strict=0.0, normalised=1.0, unread=False)
     """
     truth = question.answer
-    published = answer.strip().removesuffix(".").lower() == truth
+    published = gqa_form(answer) == truth
     same = plain_words(answer) == plain_words(truth)
     return Reading(float(published), float(answer.strip() == truth), float(same))
 
@@ -111,7 +112,7 @@ def set_scores(
     rule: str, questions: Sequence[Question], answers: Sequence[str], readings: Sequence[Reading]
 ) -> dict[str, Any]:
     """The scores of a set: `accuracy` (published), `strict`, `normalised` and `unread`, means over its counted
-    questions; of POPE `precision`, `recall`, `f1` of 'yes' and `yes_ratio`; of GQA `consistency` where it can be told.
+    questions; of POPE those of `binary_scores`, of GQA those of `gqa_scores`.
 
     Raises ValueError where no question counts, or not one answer and reading for each.
     """
@@ -127,7 +128,7 @@ def set_scores(
     if rule == "pope":
         scores |= binary_scores([pope_says(one) for one in answers], [question.answer for question in questions])
     if rule == "gqa":
-        scores |= consistency(questions, [one.published >= 1 for one in readings])
+        scores |= gqa_scores(questions, [gqa_form(one) for one in answers])
     return scores
 
 
@@ -145,21 +146,6 @@ def binary_scores(said: Sequence[str], true: Sequence[str]) -> dict[str, float]:
         "f1": 2 * both / (given + there) if given + there else 0.0,
         "yes_ratio": given / len(said),
     }
-
-
-def consistency(questions: Sequence[Question], right: Sequence[bool]) -> dict[str, float]:
-    """GQA's: over the questions answered right, the mean share of right answers to what follows from each.
-
-    Only what was asked can be looked up; `consistency_over` is how many questions the mean is over. Empty where it is
-    over none.
-    """
-    known = {question.number: one for question, one in zip(questions, right, strict=True)}
-    shares = []
-    for question in (question for question, one in zip(questions, right, strict=True) if one):
-        follows = [float(known[number]) for number in question.entailed if number in known]
-        if follows:
-            shares.append(_mean(follows))
-    return {"consistency": _mean(shares), "consistency_over": len(shares)} if shares else {}
 
 
 def by_facet(questions: Sequence[Question], values: Sequence[float]) -> dict[str, dict[str, tuple[int, float]]]:

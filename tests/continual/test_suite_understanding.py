@@ -134,6 +134,23 @@ def test_right_answers_score_one_and_a_bank_that_forgets_is_seen(home, data, cap
     assert asked[None] == total and asked.total() == total + (total - left)  # what stays with the base is asked once
 
 
+def test_a_task_that_learned_from_such_a_set_is_asked_with_the_task_given(base, data, tmp_path, capsys):
+    labels = {"annotator": "vqa v2", "digest": "0" * 64, "seed": 0, "limit": None}
+    learned = {"grounding": {**labels, "source": "vqav2"}, "counting": {**labels, "source": "scenes"}}
+    learned_registry(tmp_path / "registry", base, "counting", "grounding", data=learned)
+    told = facts(tmp_path, capsys, data[:2])["sets"]
+    assert told["vqav2 val"]["given_to"] == "grounding" and "given" not in told["gqa testdev_balanced"]
+    own = facts(tmp_path, capsys, data[:1], "--task", "grounding")["sets"]["vqav2 val"]
+    assert told["vqav2 val"]["given"] == own["after"]
+    assert main(line(tmp_path, data[:2])) == 0
+    said = capsys.readouterr().out
+    assert "accuracy, given" in said and "vqav2 val  grounding" in said
+    both = {name: {**labels, "source": "vqav2"} for name in learned}
+    learned_registry(tmp_path / "two" / "registry", base, "counting", "grounding", data=both)
+    told = facts(tmp_path / "two", capsys, data[:1])["sets"]["vqav2 val"]
+    assert "given" not in told and "2 tasks learned from such a set: counting, grounding" in told["remarks"][0]
+
+
 def test_drawn_scenes_need_no_files(home, capsys):
     told = facts(home, capsys, ["scenes", "scenes-wide"], "--examples", "26")["sets"]
     assert told["scenes"]["questions"] == 26 and len(told["scenes"]["by"]["kind"]) == 13

@@ -45,8 +45,19 @@ def test_gqa_with_what_follows_from_what(tmp_path):
     assert (one.name, one.rule, len(one.questions)) == ("gqa testdev_balanced", "gqa", 5)
     first, second, *_ = one.questions
     assert first.facets == {"structural": "verify", "semantic": "attr", "answer": "binary"} and first.answer == "yes"
-    assert first.number == numbers[0] and first.entailed == (numbers[1],) and first.counted
+    assert first.number == numbers[0] and first.gqa.entailed == (numbers[1],) and first.counted
     assert second.facets == {"structural": "query", "answer": "open"} and not second.counted
+    choices = tmp_path / "choices.json"
+    told = {number: {"valid": ["yes", "no"], "plausible": ["yes"]} for number in numbers}
+    whole[numbers[2]] |= {"types": {"structural": "query", "detailed": "twoCommon"}, "groups": {"global": "look"}}
+    path.write_text(json.dumps(whole))
+    choices.write_text(json.dumps({"other": {}, **told}))
+    made = only(f"gqa:{tmp_path}?choices=choices.json").questions
+    assert made[0].gqa.valid == {"yes", "no"} and made[0].gqa.plausible == {"yes"} and made[0].gqa.group == ""
+    assert made[2].gqa.valid == {"color", "material", "shape"} and made[2].gqa.group == "look"
+    choices.write_text(json.dumps({number: told[number] for number in numbers[1:]}))
+    with pytest.raises(LynxError, match=f"holds no choices of question '{numbers[0]}'; give those of gqa testdev"):
+        only(f"gqa:{tmp_path}?choices=choices.json")
     path.rename(tmp_path / "val_all_questions.json")
     assert only(f"gqa:{tmp_path}?questions=val_all_questions.json").name == "gqa val_all"
     with pytest.raises(UsageError, match=r"no testdev_balanced_questions\.json in"):

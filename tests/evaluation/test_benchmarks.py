@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchmetrics.functional.classification import binary_f1_score, binary_precision, binary_recall
 
-from lynx_cl.data.asked_sets import Question
+from lynx_cl.data.asked_sets import GqaFacts, Question
 from lynx_cl.evaluation.benchmarks import (
     RULES,
     Reading,
     binary_scores,
     by_facet,
-    consistency,
     pope_says,
     set_scores,
 )
+from lynx_cl.evaluation.gqa import consistency, gqa_scores
 
 
 def asked(answer, *references, **more):
@@ -76,11 +76,11 @@ def test_binary_scores_are_those_of_torchmetrics(pairs):
 
 def test_consistency_is_over_what_follows_from_right_answers():
     questions = [
-        asked("yes", number="1", entailed=("2", "3")),
-        asked("no", number="2", entailed=("1",)),
-        asked("red", number="3", entailed=("1", "2")),  # answered wrong: does not count
+        asked("yes", number="1", gqa=GqaFacts(("2", "3"))),
+        asked("no", number="2", gqa=GqaFacts(("1",))),
+        asked("red", number="3", gqa=GqaFacts(("1", "2"))),  # answered wrong: does not count
         asked("left", number="4"),  # nothing follows
-        asked("blue", number="5", entailed=("9",)),  # what follows was not asked
+        asked("blue", number="5", gqa=GqaFacts(("9",))),  # what follows was not asked
     ]
     told = consistency(questions, [True, True, False, True, True])
     assert told == {"consistency": pytest.approx((1 / 2 + 1) / 2), "consistency_over": 2}
@@ -89,8 +89,8 @@ def test_consistency_is_over_what_follows_from_right_answers():
 
 def test_only_counted_questions_enter_means_and_all_enter_consistency():
     questions = [
-        asked("yes", number="1", entailed=("2",), facets={"structural": "verify"}),
-        asked("no", number="2", counted=False, facets={"structural": "verify"}),
+        asked("yes", number="1", gqa=GqaFacts(("2",)), facets={"structural": "verify"}),
+        asked("no", number="2", gqa=GqaFacts(balanced=False), facets={"structural": "verify"}),
         asked("red", number="3", facets={"structural": "query"}),
     ]
     answers = ["yes", "yes", "Red."]
@@ -102,6 +102,24 @@ def test_only_counted_questions_enter_means_and_all_enter_consistency():
     assert by_facet(questions, values) == {"structural": {"query": (1, 1.0), "verify": (1, 1.0)}}
     with pytest.raises(ValueError, match="0 questions that count"):
         set_scores("gqa", questions[1:2], answers[1:2], readings[1:2])
+
+
+def test_how_sensible_and_how_distributed_answers_of_gqa_are():
+    def of(answer, group, *valid):
+        return asked(answer, gqa=GqaFacts(group=group, valid=frozenset(valid), plausible=frozenset(valid[:1])))
+
+    questions = [
+        of("red", "colour", "red", "blue"),
+        of("red", "colour", "red", "blue"),
+        of("blue", "colour", "blue", "red"),
+        of("left", "side", "left", "right"),
+    ]
+    scores = gqa_scores(questions, ["blue", "red", "left", "left"])
+    assert (scores["validity"], scores["plausibility"]) == (0.75, 0.5)
+    # colour: red is said 1 of 2 times, blue 1 of 1: (1 - 2)^2 / 2 + 0 = 0.5, of three questions; side: 0, of one
+    assert scores["distribution"] == pytest.approx((0.5 * 3 + 0 * 1) / 4 / 100)
+    bare = gqa_scores([asked("red")], ["red"])
+    assert bare == {}
 
 
 def test_scores_of_pope_by_hand():
