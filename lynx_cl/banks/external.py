@@ -127,7 +127,7 @@ class ExternalBank(Bank):
     def detect(self, thing: str, picture: Image.Image) -> tuple[Tensor, Tensor]:
         """Scores, (boxes,), and boxes, (boxes, 4): (x0, y0, x1, y1) in pixels of the picture; float32."""
         model, processor = self._detector
-        kept: dict[str, Any] = {"truncation": True, "max_length": _words(model)}
+        kept: dict[str, Any] = {"truncation": True, "max_length": most_words(model)}
         inputs = processor(images=picture, text=[[thing]], return_tensors="pt", **kept).to(self.device)
         inputs = {name: t.to(model.dtype) if t.is_floating_point() else t for name, t in inputs.items()}
         with torch.inference_mode():
@@ -166,7 +166,7 @@ class ExternalBank(Bank):
 
     @cached_property
     def _detector(self) -> tuple[Any, Any]:
-        return _load(self.folder, self.device)
+        return load_detector(self.folder, self.device)
 
 
 def detector_folder(name: str) -> Path:
@@ -201,7 +201,8 @@ def answer_outside(banks: Mapping[str, Bank], owner: Any) -> ExternalBank | None
     return bank if isinstance(bank, ExternalBank) else None
 
 
-def _load(folder: Path, device: torch.device) -> tuple[Any, Any]:
+def load_detector(folder: Path, device: torch.device) -> tuple[Any, Any]:
+    """A zero-shot object detection model and its processor. Raises LynxError for a folder that holds none."""
     from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
     from transformers.utils import logging as transformers_logging
 
@@ -225,7 +226,7 @@ def _load(folder: Path, device: torch.device) -> tuple[Any, Any]:
     return model.requires_grad_(False).eval().to(device), processor
 
 
-def _words(model: Any) -> int:
+def most_words(model: Any) -> int:
     """The most tokens of a request that a detector reads."""
     config = model.config
     limits = (getattr(config, "max_text_len", None), getattr(config.text_config, "max_position_embeddings", None))

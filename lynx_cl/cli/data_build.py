@@ -34,7 +34,7 @@ def build_data(
     ] = None,
     second: Annotated[
         str | None,
-        typer.Option("--second", metavar="NAME", help="Who must agree, named likewise; nobody if not given."),
+        typer.Option("--second", metavar="NAME", help="Who must agree, named likewise; else nobody."),
     ] = None,
     boxes: Annotated[
         str | None, typer.Option("--boxes", help="Of the oracle: the boxes given, coco:FILE or voc:FOLDER.")

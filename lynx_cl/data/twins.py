@@ -95,11 +95,9 @@ class Gallery:
         """Takes a picture in, unless it looks like one that is there already: that one is given, and nothing added."""
         count = len(self._kept)
         near = np.flatnonzero(np.bitwise_count(self._bits[:count] ^ np.uint64(one.bits)) <= NEAR)
-        for place, apart in zip(
-            near, np.abs(self._small[near].astype(np.int16) - one.thumbnail).mean((1, 2)), strict=True
-        ):
-            if apart <= ALIKE:
-                return self._kept[place]
+        apart = np.abs(self._small[near].astype(np.int16) - one.thumbnail).mean((1, 2))
+        if (apart <= ALIKE).any():
+            return self._kept[int(near[apart <= ALIKE][0])]
         if count == len(self._bits):
             self._bits = np.concatenate([self._bits, np.zeros_like(self._bits)])
             self._small = np.concatenate([self._small, np.zeros_like(self._small)])

@@ -29,7 +29,7 @@ def test_build_then_list_then_show(capsys, tmp_path):
     assert built["folder"].startswith(str(tmp_path / "home"))
     listed = facts(capsys, "list")
     assert [row["source"] for row in listed["built"]] == [f"built:{built['folder']}"]
-    assert "scout" in [row["source"] for row in listed["kinds"]]
+    assert "scout[:FOLDER[?images=...]]" in [row["source"] for row in listed["kinds"]]
     shown = facts(capsys, "show", f"built:{built['folder']}", "--save", str(tmp_path / "sheet.png"))
     assert shown["drawn"] == 3
 

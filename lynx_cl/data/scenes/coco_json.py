@@ -14,7 +14,7 @@ from lynx_cl.data.scenes.scene import Scene
 
 
 def to_coco(scenes: Iterable[Scene]) -> dict[str, Any]:
-    """The COCO detection JSON of scenes, ids from 1 in order; `file_name` is where `data build --with-pictures` writes them.
+    """The COCO detection JSON of scenes, ids from 1 in order; `file_name` is what `data build` calls pictures.
 
     Boxes are (x, y, width, height) in pixels of the visible part, areas count visible pixels, and segmentations are
     run lengths (COCO's compressed RLE) of just those pixels.

@@ -27,8 +27,8 @@ _FROM = {"left of": "left", "right of": "right", "above": "top", "below": "botto
 
 @dataclass(frozen=True)
 class Claim:
-    """A thing that somebody says is in the picture: `words` name it. Where it is not `sure`, it may be there, so that no
-    expression may fit it, and none is made by means of it."""
+    """A thing that somebody says is in the picture: `words` name it. One that is not `sure` may be there all the same:
+    no expression may fit it, and none is made by means of it."""
 
     words: str
     box: Box
@@ -96,7 +96,7 @@ def _place(claims: Sequence[Claim], peers: Sequence[int], target: int, rng: rand
 
 
 def _within(thing: Claim, part: tuple[int, int], slack: float) -> bool:
-    """Whether a thing's middle lies in a ninth of the picture (column, row), made wider by `slack` on its inner sides."""
+    """Whether a thing's middle lies in a ninth of the picture (column, row), widened by `slack` inwards."""
     return all(
         (part[axis] == 0 or thing.center(axis) >= part[axis] / 3 - slack)
         and (part[axis] == 2 or thing.center(axis) < (part[axis] + 1) / 3 + slack)

@@ -71,7 +71,7 @@ class GivenBoxes:
 
 
 class CocoBoxes(GivenBoxes):
-    """Those of a COCO detection file; a picture is known by its path, else by its file's name where that is no two's."""
+    """Those of a COCO detection file; a picture is known by its path, else by its file's name if no two have it."""
 
     def __init__(self, file: Path, categories: Mapping[str, str]) -> None:
         super().__init__(categories)

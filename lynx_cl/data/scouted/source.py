@@ -1,4 +1,4 @@
-"""Reads what `lynx-cl data build scout --images` wrote: chains about real pictures, asked in the words of a task card."""
+"""Reads what `lynx-cl data build scout --images` wrote: chains about real pictures, asked in a card's words."""
 
 from __future__ import annotations
 
