@@ -171,7 +171,7 @@ class ExternalBank(Bank):
 
 
 def detector_folder(name: str) -> Path:
-    """The folder of a detector, by its path, shipped name or hub name. Raises UsageError where none has weights in it."""
+    """The folder of a detector, by path, shipped name or hub name. Raises UsageError where none has weights in it."""
     local = detector_place(name)
     folder = local.resolve() if local is not None else _downloaded(name)
     if not (folder / "config.json").is_file() or not any(folder.glob("model*.safetensors")):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from transformers import GroundingDinoConfig, GroundingDinoForObjectDetection, GroundingDinoProcessor
 
 WIDTH = 128
-TOKENS = 64  # most of a text
+TOKENS = 128  # most of a text
 QUERIES = 30
 SPECIAL = {
     "[PAD]": 0,

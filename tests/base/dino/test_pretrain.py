@@ -1,4 +1,4 @@
-"""The detector beside nano: what it is asked is true, its loss is about the right boxes, the shipped one finds things."""
+"""The detector beside nano: what it is asked is true, its loss is about the right boxes, it finds things."""
 
 from __future__ import annotations
 
