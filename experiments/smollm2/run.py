@@ -25,6 +25,7 @@ SETTINGS = (
     *("pictures_per_batch=4", "taps.every=6"),
     *("bank.lora.experts=1", "bank.lora.rank=16", "evaluation.batch_size=12", "evaluation.examples=24"),
 )
+LONG = 160  # characters of an answer in a table
 FOREIGN = ("What is the capital of France?", "Write one sentence about the sea.")  # no task's: the base answers
 
 
@@ -68,7 +69,7 @@ def run(work: Path, settings: list[str]) -> dict[str, Any]:
         started = time.monotonic()
         added[task] = json.loads(lynx(home, "add-task", str(HERE / task), "--data", data, *wanted, "--json"))
         added[task]["wall_seconds"] = round(time.monotonic() - started)
-    verified = lynx(home, "registry", "verify", "--deep").splitlines()
+    verified = [line for line in lynx(home, "registry", "verify", "--deep").splitlines() if "\t" in line]
     asked = [*FOREIGN, *(_examples(task)[0]["prompt"] for task in TASKS)]
     answers = {prompt: json.loads(lynx(home, "ask", "-", prompt, "--json")) for prompt in asked}
     alone = {prompt: json.loads(lynx(home, "ask", "-", prompt, "--task", "base", "--json")) for prompt in asked}
@@ -104,8 +105,13 @@ def tables(told: dict[str, Any]) -> str:
     lines += ["", "Scores: share of answers right letter by letter, task given / task-blind.", ""]
     lines += ["| asked | answered by | answer | the base alone |", "| --- | --- | --- | --- |"]
     cells = [(a["prompt"], a["answered_by"], a["answer"], a["base_alone"]) for a in told["answers"]]
-    lines += ["| " + " | ".join(" ".join(str(c).split()).replace("|", "\\|") for c in row) + " |" for row in cells]
+    lines += ["| " + " | ".join(_cell(c) for c in row) + " |" for row in cells]
     return "\n".join([*lines, "", "```", *told["verified"], "```", ""])
+
+
+def _cell(text: str) -> str:
+    line = " ".join(str(text).split()).replace("|", "\\|")
+    return line if len(line) <= LONG else f"{line[:LONG]} ..."
 
 
 def _both(scores: dict[str, float] | None) -> str:

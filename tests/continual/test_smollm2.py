@@ -41,7 +41,8 @@ def test_three_tasks_are_learned_and_none_is_lost(tmp_path_factory: pytest.TempP
         given = "strict_accuracy_task_given"
         assert last[name][given] == stage["tasks"][name][given]  # its bank answers as it did when it was new
     assert last["tags"]["strict_accuracy_task_given"] >= 0.5
-    checked = [line.split("\t") for line in told["verified"] if line.count("\t") == 2]
-    assert any("logits of tags" in line[1] for line in checked) and all(line[2] == "holds" for line in checked[1:])
+    _, *checked = (line.split("\t") for line in told["verified"])
+    assert ["tags", "logits of tags", "holds", "equal to the bit"] in checked
+    assert all(line[2] == "holds" for line in checked)
     france = told["answers"][0]
     assert france["answered_by"] == "base" and "Paris" in france["answer"] and france["answer"] == france["base_alone"]

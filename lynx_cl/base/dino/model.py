@@ -115,4 +115,9 @@ def build(nano: Path, seed: int = 0) -> GroundingDinoForObjectDetection:
     with torch.no_grad():  # else the first scores are so large that what says no to all of them says no to every word
         for norm in (model.model.enc_output_norm, model.model.decoder.layer_norm):
             norm.weight.mul_(SOFT)
+        straight = [model.model.enc_output]  # what a cell holds is passed on as it is
+        for layer in model.model.decoder.layers:
+            straight += [layer.encoder_attn.value_proj, layer.encoder_attn.output_proj]
+        for linear in straight:
+            torch.nn.init.eye_(linear.weight)
     return model

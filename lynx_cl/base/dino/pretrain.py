@@ -5,9 +5,11 @@ GroundingDINO is trained: categories that are there, ones that are not, and refe
 each other, so that a thing is found alike whether it is asked for alone or in company.
 
 What differs from the paper: no Hungarian matching. Every cell of the encoder's grids whose centre lies in an object,
-and every query whose proposal overlaps one, learns that object's box and phrases, so that a few hundred steps are enough.
+and every query whose proposal overlaps one, learns that object's box and phrases, so that a few hundred steps do.
 Several queries then find one thing; an answer takes the best of them. The target of a right phrase grows with the
-overlap of the box that is predicted (Li et al. 2020, generalised focal loss), so that the best-scored box is the best.
+overlap of the box that is predicted (Li et al. 2020, generalised focal loss), so that the best-scored box is the best
+one. And categories of a text compete for a thing by their softmax, as in CLIP: scores that each stand alone settle on
+how often a word is right long before they look at the picture.
 """
 
 from __future__ import annotations
@@ -24,19 +26,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lynx_cl.base.dino.model import FIRST, TOKENS, build, build_processor
+from lynx_cl.base.dino.model import TOKENS, build, build_processor
 from lynx_cl.data import refer
 from lynx_cl.data.scenes import SIDE, Scene, make_scene
 from lynx_cl.data.scenes.categories import COCO
 
-STEPS, PICTURES = 700, 8
-RATE, BACKBONE_RATE = 6e-4, 0.3  # the backbone's is relative
+STEPS, PICTURES = 600, 8
+RATE, BACKBONE_RATE, BOX_RATE = 1.2e-3, 0.15, 3.0  # the backbone's and the box heads' are relative
 FIRST_SCENE = 60_000_000  # nano's own pretraining ends before it
 PRESENT, ABSENT, EXPRESSIONS = 4, 24, 3  # phrases of each kind in one text, at most
 PROPOSED = 0.4  # overlap from which on a proposal stands for an object
 RIGHT = 0.5  # the target of a right phrase where the box is wholly wrong; 1 where it is right
 GAMMA = 2.0  # of the focal loss
 BOX, OVERLAP = 5.0, 2.0  # weights of the distance of boxes and of their overlap, as in the paper
+NAMES = 2.0  # weight of telling the categories of a text apart
 
 _NAMES = tuple(category.name for category in COCO)
 
@@ -68,11 +71,16 @@ def requests(scene: Scene, rng: random.Random) -> list[Asked]:
 
 @dataclass(frozen=True)
 class Batch:
-    """`inputs` of the model; `words`, (scenes, tokens), is True where a token is of a phrase; for each scene the `boxes` of its objects, (objects, 4) as (cx, cy, w, h) in fractions of
-    the picture, and `meant`, (objects, TOKENS): 1 where a token is of a phrase that means the object."""
+    """`inputs` of the model, and for each scene what is there and what was asked.
+
+    `boxes` of its objects, (objects, 4) as (cx, cy, w, h) in fractions of the picture; `meant`, (objects, TOKENS): 1
+    where a token is of a phrase that means the object; `names`, (categories asked for, TOKENS): a mean over the tokens
+    of each; `called`, (objects,): which of those an object is of, -1 where it was not asked for.
+    """
 
     inputs: dict[str, Tensor]
-    words: Tensor
+    names: list[Tensor]
+    called: list[Tensor]
     boxes: list[Tensor]
     meant: list[Tensor]
 
@@ -81,23 +89,30 @@ def make_batch(processor: Any, scenes: Sequence[Scene], rng: random.Random) -> B
     """A batch of scenes, and what is asked of them; phrases that no longer fit in a text are left out."""
     tokenizer = processor.tokenizer
     stop = tokenizer.convert_tokens_to_ids(".")
-    rows, meant = [], []
+    rows, meant, names, called = [], [], [], []
     for scene in scenes:
         row, means = [tokenizer.cls_token_id], torch.zeros(len(scene.objects), TOKENS)
+        spans, own = [], torch.full((len(scene.objects),), -1)
         for asked in requests(scene, rng):
             words = tokenizer.encode(asked.phrase, add_special_tokens=False)
             if len(row) + len(words) + 2 > TOKENS:
                 continue
-            for index in asked.meant:
-                means[index, len(row) : len(row) + len(words)] = 1.0
+            span = torch.zeros(TOKENS)
+            span[len(row) : len(row) + len(words)] = 1.0
+            means[list(asked.meant)] += span
+            if asked.phrase in _NAMES:
+                own[list(asked.meant)] = len(spans)
+                spans.append(span / span.sum())
             row += [*words, stop]
         rows.append([*row, tokenizer.sep_token_id])
         meant.append(means)
+        names.append(torch.stack(spans))
+        called.append(own)
     longest = max(map(len, rows))
     ids = torch.tensor([row + [tokenizer.pad_token_id] * (longest - len(row)) for row in rows])
     pictures = processor.image_processor(images=[scene.image for scene in scenes], return_tensors="pt")
     inputs = {"input_ids": ids, "attention_mask": (ids != tokenizer.pad_token_id).long(), **pictures}
-    return Batch(inputs, (ids >= FIRST), [_boxes(scene) for scene in scenes], meant)
+    return Batch(inputs, names, called, [_boxes(scene) for scene in scenes], meant)
 
 
 def _boxes(scene: Scene) -> Tensor:
@@ -106,16 +121,17 @@ def _boxes(scene: Scene) -> Tensor:
 
 
 def loss_of(model: Any, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-    """The loss of a batch; the mean IoU of boxes that stand for an object, by cells and by queries, and `named`."""
+    """The loss of a batch; the mean IoU of boxes that stand for an object, of cells and of queries, and how often a
+    query scores the name of its object's category above all others."""
     output = model(**batch.inputs)
     centres = cell_centres()
     at_cells = [within(centres, boxes) for boxes in batch.boxes]
     at_queries = [
         proposed_for(points, boxes) for points, boxes in zip(output.init_reference_points, batch.boxes, strict=True)
     ]
-    first, near = part_loss(output.enc_outputs_class, output.enc_outputs_coord_logits.sigmoid(), at_cells, batch)
-    last, nearer = part_loss(output.logits, output.pred_boxes, at_queries, batch)
-    return first + last, {"cells": near, "queries": nearer, "named": named(output.logits, at_queries, batch)}
+    first, near, _ = part_loss(output.enc_outputs_class, output.enc_outputs_coord_logits.sigmoid(), at_cells, batch)
+    last, nearer, named = part_loss(output.logits, output.pred_boxes, at_queries, batch)
+    return first + last, {"cells": near, "queries": nearer, "named": named}
 
 
 def cell_centres() -> Tensor:
@@ -153,44 +169,36 @@ def overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return iou, iou - (around - union) / around.clamp(min=1e-9)
 
 
-def part_loss(logits: Tensor, boxes: Tensor, owners: Sequence[Tensor], batch: Batch) -> tuple[Tensor, float]:
-    """The loss of logits (pictures, places, TOKENS) and boxes (pictures, places, 4), and the mean IoU of those boxes.
-
-    `owners` says for each picture which object a place stands for, (places,), -1 for none.
+def part_loss(logits: Tensor, boxes: Tensor, owners: Sequence[Tensor], batch: Batch) -> tuple[Tensor, float, float]:
+    """The loss of logits (pictures, places, TOKENS) and boxes (pictures, places, 4), their mean IoU, and how often the
+    right category's name was scored highest. `owners` says for each picture which object a place stands for, (places,),
+    -1 for none.
     """
     total = logits.new_zeros(())
-    found, near = 0, 0.0
-    words = batch.inputs["attention_mask"].bool()
+    found, near, asked, right = 0, 0.0, 0, 0
+    known = batch.inputs["attention_mask"].bool()
     for picture, owner in enumerate(owners):
         stands = owner >= 0
-        target = logits.new_zeros(len(owner), words.shape[1])
+        width = known.shape[1]
+        said = logits[picture][:, :width].masked_fill(~known[picture], 0.0)
+        target = torch.zeros_like(said)
         if stands.any():
-            truth = batch.boxes[picture][owner[stands]]
+            own = owner[stands]
+            truth = batch.boxes[picture][own]
             iou, generalised = overlap(boxes[picture][stands], truth)
             total = total + BOX * (boxes[picture][stands] - truth).abs().sum() + OVERLAP * (1 - generalised).sum()
-            right = RIGHT + (1 - RIGHT) * iou.detach()
-            target[stands] = batch.meant[picture][owner[stands], : words.shape[1]] * right[:, None]
-            found, near = found + int(stands.sum()), near + float(iou.detach().sum())
-        known = words[picture]
-        said = logits[picture][:, : words.shape[1]][:, known]
-        target = target[:, known]
+            likely = RIGHT + (1 - RIGHT) * iou.detach()
+            target[stands] = batch.meant[picture][own, :width] * likely[:, None]
+            found, near = found + len(own), near + float(iou.detach().sum())
+            scores = said[stands] @ batch.names[picture][:, :width].T
+            called = batch.called[picture][own]
+            if (called >= 0).any():
+                total = total + NAMES * F.cross_entropy(scores, called, ignore_index=-1, reduction="sum")
+                asked, right = asked + int((called >= 0).sum()), right + int((scores.argmax(1) == called).sum())
+        said, target = said[:, known[picture]], target[:, known[picture]]
         distance = (said.sigmoid() - target).abs().detach() ** GAMMA
         total = total + (distance * F.binary_cross_entropy_with_logits(said, target, reduction="none")).sum()
-    return total / max(1, found), near / max(1, found)
-
-
-@torch.no_grad()
-def named(logits: Tensor, owners: Sequence[Tensor], batch: Batch) -> float:
-    """How often a query that stands for a thing scores one of its own words above all other words of the text."""
-    hits, count = 0, 0
-    for picture, owner in enumerate(owners):
-        own = batch.meant[picture][owner[owner >= 0]] > 0
-        known = own.any(1)
-        width = batch.words.shape[1]
-        said = logits[picture][owner >= 0][known, :width].masked_fill(~batch.words[picture], -torch.inf)
-        hits += int(own[known].gather(1, said.argmax(1, keepdim=True)).sum())
-        count += int(known.sum())
-    return hits / max(1, count)
+    return total / max(1, found), near / max(1, found), right / max(1, asked)
 
 
 def pretrain(
@@ -200,15 +208,13 @@ def pretrain(
     from torch.optim import AdamW
 
     model, processor = build(nano, seed), build_processor()
-    own = set(model.model.backbone.conv_encoder.parameters())
-    groups = [
-        {"params": [p for p in model.parameters() if p not in own], "lr": RATE},
-        {"params": list(own), "lr": RATE * BACKBONE_RATE},
-    ]
-    engine = AdamW(groups, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        engine, [RATE, RATE * BACKBONE_RATE], total_steps=steps, pct_start=min(0.1, 100 / steps)
-    )
+    scales = {"backbone.conv_encoder": BACKBONE_RATE, "bbox_embed": BOX_RATE}
+    groups: dict[float, list[torch.nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        groups.setdefault(next((x for part, x in scales.items() if part in name), 1.0), []).append(parameter)
+    rates = [RATE * scale for scale in groups]
+    engine = AdamW([{"params": own, "lr": rate} for own, rate in zip(groups.values(), rates, strict=True)])
+    schedule = torch.optim.lr_scheduler.OneCycleLR(engine, rates, total_steps=steps, pct_start=min(0.1, 50 / steps))
     model.train()
     lines: list[str] = []
     averages: dict[str, float] = {}
