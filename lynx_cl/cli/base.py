@@ -110,38 +110,53 @@ def add_base(
 
 @app.command("pretrain")
 def pretrain_base(
-    name: Annotated[str, typer.Argument(help="Which base: nano is the only one with a recipe.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for checkpoints, logs and the finished base.")],
+    name: Annotated[str, typer.Argument(help="nano, or scenes-dino: the detector that ships beside it.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for checkpoints, logs and the finished model.")],
     scale: Annotated[float, typer.Option("--scale", min=0.0001, help="Shorten every stage by this factor.")] = 1.0,
     stage: Annotated[
         str | None,
         typer.Option("--stage", help="Run one stage only: tower, decoder, joint, sparse, signs, lookups or wider."),
     ] = None,
     start: Annotated[
-        Path | None, typer.Option("--from", help="A finished nano to go on from, in place of the first four stages.")
+        Path | None,
+        typer.Option(
+            "--from",
+            help="A finished nano: it stands for the first four stages of nano; scenes-dino takes its tower.",
+        ),
     ] = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of computation.")] = 2,
 ) -> None:
-    """Pretrain the embedded base anew; goes on from its checkpoints if it was stopped.
+    """Pretrain the embedded base anew, or the detector; nano goes on from its checkpoints if it was stopped.
 
     Example: lynx-cl base pretrain nano --out ./nano --from ./registry/bases/nano
     """
-    if name != "nano":
-        raise UsageError(f"base '{name}' has no recipe here; known: nano")
+    if name not in ("nano", "scenes-dino"):
+        raise UsageError(f"base '{name}' has no recipe here; known: nano, scenes-dino")
+    import torch
+
+    torch.set_num_threads(threads)
+    if name == "scenes-dino":
+        if stage is not None:
+            raise UsageError("--stage: scenes-dino is made in one; leave it out")
+        from lynx_cl.base.dino.pretrain import STEPS
+        from lynx_cl.base.dino.pretrain import pretrain as pretrain_detector
+        from lynx_cl.continual.dino import finish_detector
+        from lynx_cl.home import shipped
+
+        nano = start or shipped("registry") / "bases" / "nano"
+        folder = pretrain_detector(nano, out, note, steps=max(1, round(scale * STEPS)))
+        print_facts({"detector": folder, **finish_detector(folder, note)})
+        return
     from lynx_cl.base.nano.pretrain import RECIPE, pretrain
 
     known = [one.name for one in RECIPE]
     if stage is not None and stage not in known:
         raise UsageError(f"stage '{stage}' is unknown; known: {', '.join(known)}")
-    import torch
-
-    torch.set_num_threads(threads)
-    folder = pretrain(out, note, steps_scale=scale, only=stage, start=start)
-    if folder is not None:
+    base = pretrain(out, note, steps_scale=scale, only=stage, start=start)
+    if base is not None:
         from lynx_cl.continual.nano import finish
 
-        scores = finish(folder, note)
-        print_facts({"base": folder, **scores})
+        print_facts({"base": base, **finish(base, note)})
 
 
 def told(tap: Tap) -> tuple[str, str, str]:

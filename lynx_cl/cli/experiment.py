@@ -24,8 +24,8 @@ HEADER = (
     *("study", "method", "cells", "ACC", "forgetting", "BWT", "FWT", "MFT", "MFN", "MAA", "intransigence"),
     *("curve area", "unreadable", "ACC strict", "ACC normalised", "forgetting strict", "forgetting normalised"),
     "order spread",
-    *("bank loss", "routing loss", "growth", "active", "MB", "training s", "answer ms"),
-)
+    *("bank loss", "routing loss", "growth", "active", "MB", "training s", "answer ms", "peak MB"),
+)  # and a column for each task: its score by the base alone, and after all
 
 
 @app.command("list")
@@ -146,7 +146,8 @@ def report_command(
     figures = draw_study(made, folder.path / "figures")
     path = out or folder.path / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(report_page(plan, made, HEADER[1:], [_row(row, made)[1:] for row in made], figures), "utf-8")
+    header, cells = _table(made)
+    path.write_text(report_page(plan, made, header[1:], [cell[1:] for cell in cells], figures), "utf-8")
     print_facts({"report": path})
 
 
@@ -181,7 +182,7 @@ def _compare(where: Home, runs: list[str], out: Path | None, as_json: bool) -> N
     if as_json:
         print_json([table.facts() for table in tables])
         return
-    print_table(HEADER, [_row(row, made) for row in made])
+    print_table(*_table(made))
     for table in tables:
         if table.failure is not None:
             note(f"{table.study}/{table.cell.key}: failed: {table.failure}")
@@ -195,7 +196,8 @@ def _compare(where: Home, runs: list[str], out: Path | None, as_json: bool) -> N
         if out is not None:
             from lynx_cl.tracking.study_tables import write_tables
 
-            for path in write_tables(folders[name].study(), own, HEADER[1:], [_row(r, made)[1:] for r in own], place):
+            header, cells = _table(own)
+            for path in write_tables(folders[name].study(), own, header[1:], [cell[1:] for cell in cells], place):
                 note(f"table: {path}")
 
 
@@ -210,8 +212,20 @@ def _copy_later(where: Home) -> None:
             note(trouble)
 
 
+def _table(made: list[MethodRow]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The comparison as it is printed: its header, and a line for each method."""
+    tasks = list(dict.fromkeys(task for row in made for cell in row.cells for task in cell.columns))
+    lines = [(*_row(row, made), *(_before_and_after(row, task) for task in tasks)) for row in made]
+    return (*HEADER, *tasks), lines
+
+
+def _before_and_after(row: MethodRow, task: str) -> str:
+    before, after = row.ends(task)
+    return f"{_score(before)} -> {_score(after)}" if after == after else "-"
+
+
 def _row(row: MethodRow, others: list[MethodRow]) -> tuple[str, ...]:
-    """One line of the comparison; a method that is told the task or learns all at once is marked as a bound."""
+    """A method's line but for its tasks; one that is told the task or learns all at once is marked as a bound."""
     from lynx_cl.continual.comparison import FORMS, area, intransigence
 
     bank, routing = row.losses()
@@ -234,6 +248,7 @@ def _row(row: MethodRow, others: list[MethodRow]) -> tuple[str, ...]:
         _number(row.of_last("size") / 2**20, 1),
         _number(row.training, 0),
         _number(row.of_last("answer"), 1),
+        _number(row.of_last("memory") / 2**20, 0),
     )
 
 

@@ -76,12 +76,12 @@ class PlanAnswer:
 def ask(
     registry: Registry,
     base_name: str,
-    picture: Image.Image,
+    picture: Image.Image | None,
     prompt: str,
     task: str | None = None,
     changes: Mapping[str, object] | None = None,
 ) -> Answer:
-    """Answers one request; `task` names the bank instead of the router, `base` for none.
+    """Answers one request, of a picture or of none; `task` names the bank instead of the router, `base` for none.
 
     `changes` are put over the router's settings. Raises LynxError for a registry or base that cannot be read,
     UsageError for an unknown task and for a setting that is wrong.
@@ -97,7 +97,7 @@ def ask(
 def ask_plan(
     registry: Registry,
     base_name: str,
-    picture: Image.Image,
+    picture: Image.Image | None,
     prompt: str,
     changes: Mapping[str, object] | None = None,
 ) -> PlanAnswer:
@@ -200,7 +200,8 @@ def _banks(answerer: Owner) -> list[str]:
 
 
 def _boxes(text: str, request: Request, version: TaskVersion, base: Base) -> tuple[FoundBox, ...]:
-    assert request.image is not None
+    if request.image is None:
+        return ()
     card = TaskCard(**version.manifest.card)
     try:
         found = card.box_grammar(base.card.grammar).parse(text)

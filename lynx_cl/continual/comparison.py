@@ -155,6 +155,13 @@ class MethodRow:
         values = [float(getattr(cell.last, key)) for cell in self.whole]
         return float(np.mean(values)) if values else float("nan")
 
+    def ends(self, task: str) -> tuple[float, float]:
+        """A task's score by the base alone and after the last stage, in the mean over the whole cells that have it."""
+        columns = [(cell.table(), cell.columns) for cell in self.whole]
+        values = [(t[0, names.index(task)], t[-1, names.index(task)]) for t, names in columns if task in names]
+        before, after = np.mean(values, axis=0) if values else (np.nan, np.nan)
+        return float(before), float(after)
+
     @property
     def training(self) -> float:
         """Seconds of training a cell, in the mean."""

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lynx_cl.base.places import named_folder, place_of
+from lynx_cl.base.places import detector_place, place_of
 from lynx_cl.errors import UsageError
+from lynx_cl.home import shipped
 
 if TYPE_CHECKING:
     from lynx_cl.banks.base import Bank
@@ -34,7 +35,7 @@ def bank_settings(kind: str, values: Mapping[str, Any], card: TaskCard, base_gra
         )
     if not isinstance(values.get("model"), str):
         raise UsageError("bank external: names no detector; give bank.external.model=FOLDER, or a hub name")
-    named_folder(values["model"], "detector")
+    detector_place(values["model"])
     return {**values, "grammar": card.box_grammar(base_grammar).name, "phrasings": list(card.prompts.train)}
 
 
@@ -55,6 +56,7 @@ def read_bank(registry: Registry, version: TaskVersion, base: Base) -> Bank:
     if isinstance(bank, ExternalBank):
         known = place_of(registry, bank.config.digest)
         home = registry.path.parent / DETECTORS / Path(bank.config.model).name
-        hub = [bank.config.model] if "/" in bank.config.model else []
-        bank.places = (*([known] if known is not None else []), home, *hub)
+        name = bank.config.model
+        elsewhere = [name] if "/" in name or (shipped("registry") / DETECTORS / name).is_dir() else []
+        bank.places = (*([known] if known is not None else []), home, *elsewhere)
     return bank

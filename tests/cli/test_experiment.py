@@ -34,6 +34,9 @@ def test_a_failed_cell_is_exit_1_and_in_the_table(home: Path, capsys: pytest.Cap
     lines = {line.split("\t")[1]: line.split("\t") for line in out.splitlines()}
     assert {"order spread", "ACC strict", "forgetting normalised"} <= set(lines["method"])
     assert lines["broken"][2] == "0 of 1, 1 failed" and lines["lynx"][2] == "1 of 1"
+    told = dict(zip(lines["method"], lines["lynx"], strict=True))
+    assert re.fullmatch(r"\d\.\d{3} -> \d\.\d{3}", told["grounding"]) and int(told["peak MB"]) > 100
+    assert lines["broken"][lines["method"].index("counting")] == "-"
     assert error.strip().splitlines()[-1] == ("lynx-cl: study 'short': 1 of 3 cells failed: broken/order-1-seed-0")
     assert "short/broken/order-1-seed-0: failed: bank lora: rank = 0" in error
 

@@ -70,6 +70,13 @@ def test_forgetting_of_form_alone() -> None:
     assert old.facts()["acc_strict"] is None and old.facts()["R_strict"] == [[None] * 3] * 3
 
 
+def test_the_ends_of_a_task() -> None:
+    other = CellTable("s", Cell("one", 1, ORDER, 1), False, False, False, (stage(0, R[0]), *made().stages[1:]), None)
+    row = MethodRow("s", "one", (made(), other, made(stages=2)))
+    assert row.ends("b") == (0.25, 0.5) and row.ends("base") == (0.75, 0.25)
+    assert np.isnan(row.ends("nowhere")).all() and np.isnan(MethodRow("s", "one", (made(stages=1),)).ends("b")).all()
+
+
 def test_a_cell_that_is_not_whole_has_no_measure() -> None:
     cell = made(stages=2)
     assert not cell.whole and np.isnan(cell.table()[2]).all() and cell.facts()["acc"] is None
