@@ -180,6 +180,9 @@ def load_bank(manifest: BankManifest, tensors: bytes | Mapping[str, Tensor], bas
     Raises LynxError where the bank was trained on another base, or the tensors are not those of such a bank.
     """
     if manifest.base != base.fingerprint:
+        from lynx_cl.base.load import check_scheme
+
+        check_scheme(base, manifest.base)
         raise LynxError(
             f"bank {manifest.kind}: trained on base {manifest.base[:12]}, this one is {base.name} "
             f"({base.fingerprint[:12]}); load the base it belongs to"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from lynx_cl.base.quantise import shape_of
 from lynx_cl.errors import LynxError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def growth(bank: Bank, model: nn.Module) -> Growth:
 
 def total_parameters(model: nn.Module) -> int:
     """Parameters of a model, tied ones once."""
-    return sum(p.numel() for p in model.parameters())
+    return sum(shape_of(p).numel() for p in model.parameters())
 
 
 def active_parameters(model: nn.Module) -> int:
@@ -45,7 +46,7 @@ def active_parameters(model: nn.Module) -> int:
     for block in model.modules():
         experts = getattr(block, "experts", None)
         if isinstance(experts, nn.Module) and any(True for _ in experts.parameters()):
-            of_experts = sum(p.numel() for p in experts.parameters())
+            of_experts = sum(shape_of(p).numel() for p in experts.parameters())
             idle += idle_parameters(of_experts, _number_of_experts(experts), _top_k(block))
     return total_parameters(model) - idle
 

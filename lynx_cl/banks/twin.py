@@ -24,8 +24,10 @@ from torch import Tensor, nn
 from lynx_cl.banks.base import Bank, Frozen, Part, bank_kind
 from lynx_cl.banks.ffn import FeedForward, read_feed_forward
 from lynx_cl.banks.growth import active_parameters
+from lynx_cl.base.quantise import is_packed, is_quantised
 from lynx_cl.base.settings import Settings
 from lynx_cl.base.taps import Tap
+from lynx_cl.errors import LynxError
 
 ALPHA_START = 0.5
 
@@ -153,6 +155,12 @@ class TwinBank(Bank):
         parts: dict[str, Part] = {}
         for tap in taps:
             module = model.get_submodule(tap.name)
+            unfit = is_quantised if tap.sparse else is_packed
+            if any(unfit(parameter) for parameter in module.parameters()):
+                raise LynxError(
+                    f"tap {tap.name}: its weights are quantised, so that a twin bank cannot add to them; take --bank "
+                    "lora, or load the base in full"
+                )
             if tap.sparse:
                 parts[tap.name] = SparseTwin(module, config)
             else:

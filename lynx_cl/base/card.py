@@ -21,6 +21,7 @@ class BaseCard(Settings):
     `packs` is True for a base that was trained on several conversations about one picture in one row.
     `chat_template` is a file beside the weights that is used in place of the processor's own template.
     `dtype` is what the base computes in: `auto` is that of its weights as they lie on disk.
+    `quantise` keeps its linear layers in 8 bits (int8) or 4 (nf4): see `lynx_cl.base.quantise`.
     `understanding` is True for a base whose own task is the embedded world's image understanding: then it is measured.
     `pretraining` tells how the base was made.
     """
@@ -32,6 +33,7 @@ class BaseCard(Settings):
     grammar: str = "keyed"
     packs: bool = False
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    quantise: Literal["none", "int8", "nf4"] = "none"
     chat_template: str | None = None
     understanding: bool = False
     pretraining: str = ""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from lynx_cl.base.quantise import plain_tensors
 from lynx_cl.errors import LynxError
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
     False
     """
     sha = hashlib.sha256()
-    for name, tensor in sorted(tensors, key=lambda item: item[0]):
+    whole = [plain for name, tensor in tensors for plain in plain_tensors(name, tensor)]
+    for name, tensor in sorted(whole, key=lambda item: item[0]):
         header = json.dumps([name, str(tensor.dtype), list(tensor.shape)])
         sha.update(header.encode())
         flat = tensor.detach().contiguous().reshape(-1).cpu()

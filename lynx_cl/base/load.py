@@ -13,6 +13,7 @@ from lynx_cl.base.card import BaseCard, find_base, read_card
 from lynx_cl.base.chat import chat_text, check_template, model_inputs
 from lynx_cl.base.fingerprint import fingerprint, fingerprint_folder
 from lynx_cl.base.processor import load_processor
+from lynx_cl.base.quantise import hushed, is_quantised, quantisation, quantised_fingerprint, scheme_of, settle
 from lynx_cl.base.repair import repair
 from lynx_cl.errors import LynxError, UsageError
 
@@ -61,13 +62,18 @@ def load_base(name_or_path: str, *, dtype: str | None = None, card: BaseCard | N
     from lynx_cl.base.kernels import use_cpu_kernels
 
     transformers_logging.disable_progress_bar()
-    model = _load_model(place, reads_pictures, DTYPES[dtype])
+    try:
+        quantised = quantisation(card.quantise)
+    except LynxError as error:
+        raise LynxError(f"base {place}: {error}") from None
+    model = _load_model(place, reads_pictures, DTYPES[dtype], quantised)
     try:
         processor = load_processor(place, model_type, reads_pictures)
         if card.chat_template is not None and isinstance(place, Path):
             processor.chat_template = _read_template(place / card.chat_template)
         check_template(processor)
         path, digest = (place, fingerprint_folder(place)) if isinstance(place, Path) else (None, fingerprint(model))
+        digest = quantised_fingerprint(digest, card.quantise)
         base = Base(card.name, path, model, processor, card, digest)
         check_fit(base)
     except (OSError, ValueError, ImportError, RuntimeError, KeyError, TypeError, AttributeError, LynxError) as error:
@@ -75,7 +81,8 @@ def load_base(name_or_path: str, *, dtype: str | None = None, card: BaseCard | N
     model.requires_grad_(False).eval()
     for tensor in (*model.parameters(), *model.buffers()):
         # out of the mapped file, where tensors lie at odd addresses: a product's last bits can depend on alignment
-        tensor.data = tensor.data.clone()
+        if not is_quantised(tensor):
+            tensor.data = tensor.data.clone()
     if model.device.type == "cpu" and model.dtype == torch.float32:
         use_cpu_kernels(model)
     return base
@@ -94,6 +101,16 @@ def check_fit(base: Base) -> None:
         raise LynxError(f"its processor does not fit: it has a token {largest}, the model embeds {words}; {_FITTING}")
     if picture is not None and image is not None and not bool((inputs["input_ids"] == image).any()):
         raise LynxError(f"its processor does not fit: it never writes the model's image token {image}; {_FITTING}")
+
+
+def check_scheme(base: Base, fingerprint: str) -> None:
+    """Raises LynxError where a fingerprint is that of the same weights, quantised otherwise than this base."""
+    scheme = None if base.path is None else scheme_of(fingerprint, fingerprint_folder(base.path))
+    if scheme not in (None, base.card.quantise):
+        raise LynxError(
+            f"base {base.name}: what was learned on it belongs to it with quantise: {scheme}, and its card says "
+            f"{base.card.quantise}; a bank fits the weights it was trained on alone: set that in {base.path}/base.yaml"
+        )
 
 
 def image_token_id(model: Any) -> int | None:
@@ -117,7 +134,7 @@ def _picture() -> Any:
     return Image.linear_gradient("L").resize((72, 56)).convert("RGB")
 
 
-def _load_model(place: Path | str, reads_pictures: bool, dtype: Any) -> Any:
+def _load_model(place: Path | str, reads_pictures: bool, dtype: Any, quantised: Any) -> Any:
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
     from transformers.utils import logging as transformers_logging
 
@@ -125,7 +142,10 @@ def _load_model(place: Path | str, reads_pictures: bool, dtype: Any) -> Any:
     loudness = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # it would draw a table of what is missing, which is refused below
     try:
-        model, found = kind.from_pretrained(place, dtype=dtype, output_loading_info=True)
+        with hushed():
+            model, found = kind.from_pretrained(
+                place, dtype=dtype, quantization_config=quantised, output_loading_info=True
+            )
     except (OSError, ValueError, ImportError, RuntimeError, KeyError, SafetensorError) as error:
         raise LynxError(f"base {place}: cannot be loaded: {_first_line(error)}") from None
     finally:
@@ -140,6 +160,7 @@ def _load_model(place: Path | str, reads_pictures: bool, dtype: Any) -> Any:
         )
         raise LynxError(f"base {place}: the checkpoint {what}; its config is of another family, or files are missing")
     repair(model)
+    settle(model)
     return model
 
 

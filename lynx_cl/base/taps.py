@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from lynx_cl.base.quantise import shape_of
 from lynx_cl.errors import LynxError, UsageError
 
 FFN_NAMES = ("mlp", "feed_forward", "block_sparse_moe")
@@ -64,15 +65,15 @@ def read_tap(model: nn.Module, name: str, layer: int | None = None) -> Tap:
         layer = int(numbers[0]) if numbers else 0
     sparse = is_sparse(module)
     core = module.get_submodule("experts") if sparse else module
-    matrices = [(path, parameter) for path, parameter in core.named_parameters() if parameter.dim() > 1]
-    known = [p for path, p in matrices if path.split(".")[-2 if path.endswith(".weight") else -1] in EXITS]
+    matrices = [(path, shape_of(parameter)) for path, parameter in core.named_parameters() if parameter.dim() > 1]
+    known = [shape for path, shape in matrices if path.split(".")[-2 if path.endswith(".weight") else -1] in EXITS]
     if not known and matrices:
-        hidden = _hidden_size(model, matrices[0][1].shape)
-        known = [p for _, p in matrices if p.shape[-2] == hidden]
+        hidden = _hidden_size(model, matrices[0][1])
+        known = [shape for _, shape in matrices if shape[-2] == hidden]
     if not known:
         raise LynxError(f"tap {name}: a {type(module).__name__} has no projection back to the hidden width; {_ADVICE}")
-    hidden = _hidden_size(model, known[0].shape)
-    intermediate = next((n for n in known[0].shape[-2:] if n != hidden), hidden)
+    hidden = _hidden_size(model, known[0])
+    intermediate = next((n for n in known[0][-2:] if n != hidden), hidden)
     return Tap(name, layer, hidden, intermediate, sparse)
 
 

@@ -81,6 +81,9 @@ def add_base(
     ] = None,
     grammar: Annotated[str, typer.Option("--grammar", help="How boxes are written: brackets or keyed.")] = "brackets",
     dtype: Annotated[str, typer.Option("--dtype", help="auto (as saved), float32, bfloat16 or float16.")] = "auto",
+    quantise: Annotated[
+        str | None, typer.Option("--quantise", help="Keep its linear layers in 8 bits (int8) or 4 (nf4), or none.")
+    ] = None,
     template: Annotated[
         Path | None, typer.Option("--chat-template", help="A Jinja file to use in place of the processor's own.")
     ] = None,
@@ -100,7 +103,8 @@ def add_base(
 
     get_grammar(grammar)
     folder = base.expanduser()
-    card = describe(folder, name=name, taps=taps, grammar=grammar, dtype=dtype, template=template, licence=licence)
+    given = {"name": name, "taps": taps, "grammar": grammar, "dtype": dtype, "quantise": quantise, "licence": licence}
+    card = describe(folder, template=template, **given)
     path = write_card(folder, card)
     if as_json:
         print_json({**card.model_dump(), "card": path})

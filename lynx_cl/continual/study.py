@@ -208,10 +208,14 @@ def lessons(
 
 def made_of(study: Study, home: Home) -> dict[str, str]:
     """What a study's results are a function of beside its settings: digests of the base and of each task's data."""
+    from lynx_cl.base.card import read_card
     from lynx_cl.base.fingerprint import fingerprint_folder
+    from lynx_cl.base.quantise import quantised_fingerprint
 
     place = find_base(study.base)
-    base = fingerprint_folder(place) if isinstance(place, Path) else str(place)
+    base = str(place)
+    if isinstance(place, Path):
+        base = quantised_fingerprint(fingerprint_folder(place), read_card(place).quantise)
     data = {f"data of {one.task}": one.source.digest() for one in lessons(study, tuple(study.tasks), home)}
     return {f"base {study.base}": base, **data}
 

@@ -9,7 +9,7 @@ from lynx_cl.banks.base import Bank, build_bank
 from lynx_cl.banks.external import ExternalBank
 from lynx_cl.banks.peft_format import import_adapter
 from lynx_cl.base.fingerprint import digest
-from lynx_cl.base.load import Base, load_base
+from lynx_cl.base.load import Base, check_scheme, load_base
 from lynx_cl.base.taps import find_taps
 from lynx_cl.continual.learned import Learned, learned
 from lynx_cl.continual.outside import KIND
@@ -30,6 +30,7 @@ def load(plan: Plan, say: Say) -> tuple[Base, Learned, str | None]:
     base = load_base(plan.base)
     head = plan.registry.head_digest()
     if head is not None:
+        check_scheme(base, plan.registry.head().base.fingerprint)
         plan.registry.check_base(base.fingerprint, base.name)
     return base, learned(plan.registry, base), head
 

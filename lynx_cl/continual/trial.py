@@ -12,9 +12,11 @@ from PIL import Image
 
 from lynx_cl.banks.attach import attach
 from lynx_cl.banks.base import build_bank
+from lynx_cl.banks.growth import total_parameters
 from lynx_cl.base.card import count_parameters, find_base, read_card
 from lynx_cl.base.chat import chat_text, model_inputs
 from lynx_cl.base.load import Base, load_base
+from lynx_cl.base.quantise import quantised_bytes
 from lynx_cl.base.taps import Tap, find_taps
 from lynx_cl.continual.config import AddConfig
 from lynx_cl.continual.finding import Finding
@@ -161,7 +163,7 @@ def _bank(base: Base, taps: list[Tap], kind: str, config: AddConfig, free: int, 
         cache * (tokens + LONGEST) // tokens * config.evaluation.batch_size,
     )
     without = [p for p in bank.parameters() if p.grad is None or not bool(torch.isfinite(p.grad).all())]
-    share = 100 * parameters / sum(p.numel() for p in base.model.parameters())
+    share = 100 * parameters / total_parameters(base.model)
     told = (
         f"{parameters:,} parameters, {share:.1f} % of the base; loss {loss.item():.2f}, {took:.2f} s a row; an add "
         f"needs about {_gb(need.total)}: program {_gb(need.program)}, base {_gb(need.weights)}, bank {_gb(need.bank)}, "
@@ -202,7 +204,10 @@ def _scene() -> Image.Image:
 
 def _to_load(folder: Path) -> int:
     """Bytes that the weights of a base folder take once loaded."""
-    dtype = read_card(folder).dtype
+    card = read_card(folder)
+    dtype = card.dtype
+    if card.quantise != "none":
+        return quantised_bytes(folder, card.quantise, None if dtype == "auto" else 4 if dtype == "float32" else 2)
     if dtype == "auto":
         return sum(file.stat().st_size for file in folder.glob("model*.safetensors"))
     return count_parameters(folder) * (4 if dtype == "float32" else 2)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lynx_cl.banks.base import build_bank
+from lynx_cl.base.quantise import held_bytes
 from lynx_cl.base.taps import Tap
 
 MATRIX = 16  # bytes of a parameter in a matrix: itself, its gradient, Muon's momentum and the best copy, in fp32
@@ -36,7 +37,7 @@ class Need:
 def weight_bytes(model: nn.Module) -> int:
     """Bytes of a model's parameters and buffers, tied ones once."""
     tensors = {id(t): t for t in (*model.parameters(), *model.buffers())}
-    return sum(t.numel() * t.element_size() for t in tensors.values())
+    return sum(held_bytes(t) for t in tensors.values())
 
 
 def trained_bytes(parameters: Iterable[nn.Parameter]) -> int:

@@ -11,12 +11,9 @@ import copy
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor
 
-from lynx_cl.base.fingerprint import digest
 from lynx_cl.base.taps import decoder_layers
 from lynx_cl.training.ranks import Rank
 
@@ -29,12 +26,3 @@ def sharded(model: Any, rank: Rank) -> Any:
     for layer in decoder_layers(shared)[1]:
         fully_shard(layer, mesh=mesh, reshard_after_forward=True)
     return shared
-
-
-def local_digest(model: Any) -> str:
-    """The digest of what this process holds of a model."""
-    return digest((name, _local(tensor)) for name, tensor in model.state_dict().items())
-
-
-def _local(tensor: Tensor) -> Tensor:
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor

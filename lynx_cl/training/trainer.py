@@ -66,12 +66,12 @@ def train_bank(
 
     model = base.model
     if shard:
-        from lynx_cl.training.shards import local_digest, sharded
+        from lynx_cl.training.shards import sharded
 
         model = sharded(base.model, rank)
 
     def frozen() -> str:
-        return local_digest(model) if shard else digest(model.state_dict().items())
+        return digest(model.state_dict().items())
 
     before = frozen()
     with attach(model, bank.taps) as attachment:
