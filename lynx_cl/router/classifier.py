@@ -33,14 +33,18 @@ class Classifier:
     def scores(self, rows: NDArray[np.float32]) -> Matrix:
         """(requests, tasks) of rows (requests, dimension); a row's bits do not depend on the other rows."""
         columns = np.stack([self.bias + row.astype(np.float64) @ self.weights for row in rows])
-        return columns if self.first is None else np.maximum.reduceat(columns, self.first, axis=1)
+        return columns if self._starts is None else np.maximum.reduceat(columns, self._starts, axis=1)
 
     def scores_of(self, row: NDArray[np.float32], chosen: Sequence[int]) -> Matrix:
         """Of one row (dimension), the scores of some tasks by number."""
-        if self.first is not None:
+        if self._starts is not None:
             return np.asarray(self.scores(row[None])[0, list(chosen)])
         numbers = list(chosen)
         return self.bias[numbers] + self._by_task[numbers] @ row.astype(np.float64)
+
+    @property
+    def _starts(self) -> NDArray[np.int64] | None:
+        return self.first if self.first is not None and len(self.first) < len(self.bias) else None
 
     @cached_property
     def _by_task(self) -> Matrix:
@@ -89,24 +93,29 @@ def lda(sums: Sums, shrinkage: float) -> Classifier:
 
 
 def mda(sums: Sums, shrinkage: float) -> Classifier:
-    """Linear discriminant analysis by subclass: a task is where its mean is, or where one of its prototypes is.
+    """Linear discriminant analysis by subclass, with the covariance of `lda`: a task lies at each of its `places`.
 
-    With the covariance of `lda` (Hastie & Tibshirani 1996, of mixtures; here the likeliest component stands for all).
-    A task of one prototype has its mean alone; so have all of more than SUBCLASSES tasks.
+    After Hastie & Tibshirani (1996), of mixtures; here the likeliest component stands for all.
     """
-    if len(sums.tasks) > SUBCLASSES:
-        return lda(sums, shrinkage)
+    centres, first = places(sums)
+    weights = _solve(sums.shrunk(shrinkage), centres.T, shrinkage)
+    bias = -0.5 * np.einsum("cd,dc->c", centres, weights)
+    return Classifier(_names(sums), weights, bias, shrinkage, first)
+
+
+def places(sums: Sums) -> tuple[Matrix, NDArray[np.int64]]:
+    """Where tasks lie, (places, dimension), and the number of each task's first place, which is its mean.
+
+    Its prototypes follow where it has several; of more than SUBCLASSES tasks means are all.
+    """
     centres: list[Matrix] = []
     first: list[int] = []
     for task, mean in zip(sums.tasks, sums.means, strict=True):
-        first.append(sum(len(own) for own in centres))
+        first.append(sum(len(own) for own in centres) if len(sums.tasks) <= SUBCLASSES else len(centres))
         centres.append(mean[None])
-        if len(task.prototypes) > 1:
+        if 1 < len(task.prototypes) and len(sums.tasks) <= SUBCLASSES:
             centres.append(task.prototypes.astype(np.float64))
-    joined = np.concatenate(centres)
-    weights = _solve(sums.shrunk(shrinkage), joined.T, shrinkage)
-    bias = -0.5 * np.einsum("cd,dc->c", joined, weights)
-    return Classifier(_names(sums), weights, bias, shrinkage, np.array(first))
+    return np.concatenate(centres), np.array(first)
 
 
 METHODS = {"ridge": ridge, "lda": lda, "mda": mda}

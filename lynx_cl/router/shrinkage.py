@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lynx_cl.router.calibration import log_loss, temperature
-from lynx_cl.router.classifier import Matrix, Sums
+from lynx_cl.router.classifier import Matrix, Sums, places
 from lynx_cl.router.statistics import TaskStatistics
 
 _DISCRIMINANT = (0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9)
@@ -80,23 +80,41 @@ def without(away_away: Matrix, shrinkage: float, sums: Sums, counts: Matrix) -> 
 
 def lda_without(sums: Sums, rows: Matrix, owners: NDArray[np.int64], shrinkage: float) -> Matrix:
     """Scores (rows, tasks) of `classifier.lda`, each row's from the sums without it; see `without`."""
-    means = sums.means
+    return _discriminants_without(sums, rows, owners, shrinkage, sums.means, owners)
+
+
+def mda_without(sums: Sums, rows: Matrix, owners: NDArray[np.int64], shrinkage: float) -> Matrix:
+    """Scores (rows, tasks) of `classifier.mda`, each row's from the sums without it; prototypes stay where they are."""
+    centres, first = places(sums)
+    scores = _discriminants_without(sums, rows, owners, shrinkage, centres, first[owners])
+    return np.asarray(np.maximum.reduceat(scores, first, axis=1))
+
+
+def _discriminants_without(
+    sums: Sums,
+    rows: Matrix,
+    owners: NDArray[np.int64],
+    shrinkage: float,
+    centres: Matrix,
+    own_means: NDArray[np.int64],
+) -> Matrix:
+    """Discriminants (rows, centres), each row's from the sums without it; `own_means` numbers its task's mean."""
     counts = np.array([task.count for task in sums.tasks], np.float64)[owners]
     inverse = np.linalg.inv(sums.shrunk(shrinkage))
-    away = rows - means[owners]  # d: row minus its task's mean, row included
-    solved = inverse @ means.T  # (dimension, tasks)
+    away = rows - centres[own_means]  # d: row minus its task's mean, row included
+    solved = inverse @ centres.T  # (dimension, centres)
     to_row, to_away = rows @ solved, away @ solved
-    squares = np.einsum("td,dt->t", means, solved)
+    squares = np.einsum("td,dt->t", centres, solved)
     white = away @ inverse
     away_away, row_away = np.einsum("nd,nd->n", white, away), np.einsum("nd,nd->n", white, rows)
     k = without(away_away, shrinkage, sums, counts)
-    factor, own = k[:, None], (np.arange(len(rows)), owners)
+    factor, own = k[:, None], (np.arange(len(rows)), own_means)
     scores = to_row + factor * to_away * row_away[:, None] - 0.5 * (squares + factor * to_away**2)
     # the row's own task has another mean without it: m - d / (n - 1)
     step = 1 / (counts - 1)
     mean_row = to_row[own] - step * row_away
     mean_away = to_away[own] - step * away_away
-    mean_mean = squares[owners] - 2 * step * to_away[own] + step**2 * away_away
+    mean_mean = squares[own_means] - 2 * step * to_away[own] + step**2 * away_away
     scores[own] = mean_row + k * mean_away * row_away - 0.5 * (mean_mean + k * mean_away**2)
     return scores
 
@@ -117,6 +135,6 @@ def ridge_without(sums: Sums, rows: Matrix, owners: NDArray[np.int64], shrinkage
 
 WITHOUT = {
     "lda": lda_without,
-    "mda": lda_without,  # by means alone: prototypes are no sums that a request could be taken out of
+    "mda": mda_without,
     "ridge": ridge_without,
 }

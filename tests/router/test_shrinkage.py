@@ -10,7 +10,7 @@ import pytest
 from lynx_cl.router.classifier import sums_of
 from lynx_cl.router.shrinkage import GRID, USUAL, WITHOUT, choose, kept_rows
 from lynx_cl.router.statistics import TaskStatistics
-from tests.router.test_classifier import data, statistics
+from tests.router.test_classifier import data, islands, statistics
 
 Oracle = np.ndarray
 
@@ -30,6 +30,22 @@ def lda_again(tasks: list[TaskStatistics], row: np.ndarray, owner: int, shrinkag
     return row @ weights - 0.5 * np.einsum("td,dt->t", means, weights)
 
 
+def mda_again(tasks: list[TaskStatistics], row: np.ndarray, owner: int, shrinkage: float) -> Oracle:
+    """As `lda_again`, of the best of a task's mean without the row and its prototypes as they were."""
+    kept = [t.exemplars.astype(np.float64) for t in tasks]
+    counts = [len(x) for x in kept]
+    full = sum((x - x.mean(0)).T @ (x - x.mean(0)) / len(x) for x in kept) / len(kept)
+    kept[owner] = np.delete(kept[owner], int(np.argmax((kept[owner] == row).all(1))), axis=0)
+    means = [x.mean(0) for x in kept]
+    within = sum((x - m).T @ (x - m) / n for x, m, n in zip(kept, means, counts, strict=True)) / len(kept)
+    inverse = np.linalg.inv((1 - shrinkage) * within + shrinkage * np.trace(full) / len(full) * np.eye(len(full)))
+    found = []
+    for mean, task in zip(means, tasks, strict=True):
+        own = [mean, *task.prototypes] if len(task.prototypes) > 1 else [mean]
+        found.append(max(row @ inverse @ c - 0.5 * c @ inverse @ c for c in np.array(own, np.float64)))
+    return np.array(found)
+
+
 def ridge_again(tasks: list[TaskStatistics], row: np.ndarray, owner: int, shrinkage: float) -> Oracle:
     """Weighted least squares with an intercept that is not shrunk."""
     x = np.concatenate([t.exemplars.astype(np.float64) for t in tasks])
@@ -47,11 +63,12 @@ def ridge_again(tasks: list[TaskStatistics], row: np.ndarray, owner: int, shrink
 @pytest.mark.parametrize("shrinkage", [0.02, 0.3])
 @pytest.mark.parametrize("method", sorted(WITHOUT))
 def test_left_out_scores_equal_those_solved_again(method: str, shrinkage: float) -> None:
-    sums = sums_of(statistics(data()))
+    sums = sums_of(statistics({**data(), **islands(30, 0)}))
     tasks = list(sums.tasks)
+    assert any(len(task.prototypes) > 1 for task in tasks)
     rows, owners = kept_rows(tasks, 100)
     found = WITHOUT[method](sums, rows, owners, shrinkage)
-    again = {"lda": lda_again, "mda": lda_again, "ridge": ridge_again}[method]
+    again = {"lda": lda_again, "mda": mda_again, "ridge": ridge_again}[method]
     for i in range(0, len(rows), 7):
         np.testing.assert_allclose(found[i], again(tasks, rows[i], int(owners[i]), shrinkage), atol=1e-8)
 
