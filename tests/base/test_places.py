@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lynx_cl.base.places import FILE, base_of, remember_base
-from lynx_cl.errors import LynxError
+from lynx_cl.base.places import FILE, base_of, detector_place, remember_base
+from lynx_cl.errors import LynxError, UsageError
+from lynx_cl.home import shipped
 from lynx_cl.registry import Registry
 from tests.registry.samples import made
 
@@ -39,3 +40,13 @@ def test_a_base_that_was_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         base_of(registry)
     (tmp_path / "moved").mkdir()
     assert base_of(registry, str(tmp_path / "moved")) == str(tmp_path / "moved")
+
+
+def test_a_detector_that_ships_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert detector_place("scenes-dino") == shipped("registry") / "detectors" / "scenes-dino"
+    (tmp_path / "scenes-dino").mkdir()
+    assert detector_place("scenes-dino") == Path("scenes-dino")  # a folder of one's own comes first
+    assert detector_place("owner/name") is None
+    with pytest.raises(UsageError, match="detector other: no such folder"):
+        detector_place("other")

@@ -96,7 +96,7 @@ def test_list_shows_what_was_run(home: Path, capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["run", "absent"], 2, "study 'absent' is unknown; known: coin, "),
+        (["run", "absent"], 2, "study 'absent' is unknown; known: baselines, coin, "),
         (["run", "short", "budget.steps=0"], 2, "budget.steps = 0"),
         (["run", "short", "budget.steps=9"], 2, "holds results with budget.steps = 2, this study has 9"),
         (["compare", "absent"], 2, "run 'absent' is unknown; known studies: "),

@@ -60,12 +60,12 @@ def asked(base: Base, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return owners
 
 
-def said(base: Base, prompt: str, owner: Any) -> str:
+def said(base: Base, prompt: str, owner: Any, picture: Any = PICTURE) -> str:
     taps = find_taps(base.model)
     with attach(base.model, taps) as attachment:
         for name in ("counting", "grounding"):
             attachment.add(name, bank_of(base, name))
-        return answer(base, attachment, [Request(prompt, PICTURE)], [owner], max_new_tokens=TOKENS)[0]
+        return answer(base, attachment, [Request(prompt, picture)], [owner], max_new_tokens=TOKENS)[0]
 
 
 def test_a_given_task_leaves_no_candidates(base: Base, registry: Registry) -> None:
@@ -74,6 +74,17 @@ def test_a_given_task_leaves_no_candidates(base: Base, registry: Registry) -> No
         assert (told.task, told.text, told.candidates) == (task, said(base, BOTH, bank), {})
     with pytest.raises(UsageError, match="finding"):
         ask(registry, "nano", PICTURE, BOTH, "finding")
+
+
+def test_without_a_picture_there_is_nothing_to_box(
+    base: Base, home: Path, registry: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = ask(registry, "nano", None, BOTH, "grounding")
+    assert told.text == said(base, BOTH, "grounding", None) != said(base, BOTH, "grounding") and told.boxes == ()
+    assert main(["ask", "-", BOTH, "--task", "base", "--home", str(home)]) == 0
+    assert capsys.readouterr().out.rstrip("\n") == said(base, BOTH, None, None)
+    assert main(["ask", "-", BOTH, "--save", "a.png", "--home", str(home)]) == 2
+    assert "there is no picture to draw on" in capsys.readouterr().err
 
 
 def test_an_old_version_answers_as_it_did(base: Base, tmp_path: Path) -> None:

@@ -92,7 +92,8 @@ def make_batch(processor: Any, scenes: Sequence[Scene], rng: random.Random) -> B
     rows, meant, names, called = [], [], [], []
     for scene in scenes:
         row, means = [tokenizer.cls_token_id], torch.zeros(len(scene.objects), TOKENS)
-        spans, own = [], torch.full((len(scene.objects),), -1)
+        spans: list[Tensor] = []
+        own = torch.full((len(scene.objects),), -1)
         for asked in requests(scene, rng):
             words = tokenizer.encode(asked.phrase, add_special_tokens=False)
             if len(row) + len(words) + 2 > TOKENS:
