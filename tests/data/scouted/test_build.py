@@ -1,4 +1,4 @@
-"""SCouT built from pictures on disk: boxes given by COCO's file, kills, splits, and the same digest however it is cut."""
+"""SCouT built from pictures on disk: boxes given by COCO's file, kills, splits, the same digest however it is cut."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_it_is_a_source_whose_answers_are_true_and_splits_apart(folder, tmp_path
     ("change", "words"),
     [
         (("--annotator", "oracl"), "annotator 'oracl' is unknown"),
-        (("--annotator", "detector:owl"), "give --categories"),
+        (("--second", "oracle"), "is the annotator itself"),
         (("--categories", "dog,dog"), "'dog' is there twice"),
     ],
 )
