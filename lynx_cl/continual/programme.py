@@ -34,6 +34,7 @@ _WIDEST = 1.02  # of a side: what lies further out is no coordinate of that form
 _NAME = re.compile(r"[^\W\d_][\w' -]*")
 _LONGEST = 4  # words of a name; what is longer is a sentence
 _FIRST = {"a", "an", "the", "some", "one", "and", "there", "is", "are", *NUMBERS}
+_SIZES = {"small", "medium", "large", "big", "little", "tiny", "huge"}  # no part of a kind's name
 
 
 class Programme(Settings):
@@ -86,15 +87,15 @@ def read_programme(path: Path | None) -> Programme:
 
 
 def names_in(text: str) -> list[str]:
-    """The kinds of things that an answer names, each once, in its order, without articles and numbers.
+    """The kinds of things that an answer names, each once, in its order, without articles, numbers and sizes.
 
     >>> names_in("A dog, two small cats and the red car. I hope that this helps you with it!")
-    ['dog', 'small cats', 'red car']
+    ['dog', 'cats', 'red car']
     """
     found = []
     for part in re.split(r"[,;.\n]|\band\b", text):
         words = part.strip(" -*\t").lower().split()
-        while words and (words[0] in _FIRST or words[0].rstrip(".)").isdigit()):
+        while words and (words[0] in _FIRST | _SIZES or words[0].rstrip(".)").isdigit()):
             words.pop(0)
         name = " ".join(words)
         if words and len(words) <= _LONGEST and _NAME.fullmatch(name):

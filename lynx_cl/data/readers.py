@@ -53,7 +53,7 @@ def find_reader(text: str) -> tuple[Reader, Spec]:
     reader = READERS.get(spec.kind)
     if reader is None:
         close = difflib.get_close_matches(spec.kind, READERS, n=1)
-        known = ", ".join(f"{name}:{one.place}" if one.place else name for name, one in READERS.items())
+        known = ", ".join(replace(one, options={}).form(name) for name, one in READERS.items())
         raise UsageError(
             f"data source '{text}' is unknown; " + (f"did you mean {close[0]}?" if close else f"known: {known}")
         )

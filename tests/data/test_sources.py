@@ -20,10 +20,11 @@ GROUNDING, CELLS = load_card("grounding"), load_card("cells")
     ("spec", "message"),
     [
         ("scot", r"'scot' is unknown; did you mean scout\?"),
-        ("tar", "'tar' is unknown; known: scout, scenes, voc:FOLDER"),
+        ("tar", r"'tar' is unknown; known: scout\[:FOLDER\], scenes, voc:FOLDER"),
         ("voc", "give it as voc:FOLDER"),
         ("voc:", "give it as voc:FOLDER"),
-        ("scout:/data", "takes no folder"),
+        ("scout:/no/such/folder", "no folder /no/such/folder"),
+        ("scenes:/data", "takes no folder"),
         ("voc:/no/such/place", "no folder /no/such/place"),
     ],
 )
