@@ -35,6 +35,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
+def files(folder: Path) -> set[Path]:
+    """All files below a folder but those that Python makes when it runs them."""
+    found = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    return {path.relative_to(folder) for path in found}
+
+
 def test_what_ships_is_found_in_the_wheel(installed: Path, tmp_path: Path) -> None:
     program = (
         "import lynx_cl; from lynx_cl.home import shipped; print(lynx_cl.__file__); "
@@ -43,12 +49,7 @@ def test_what_ships_is_found_in_the_wheel(installed: Path, tmp_path: Path) -> No
     lines = run("-c", program, cwd=tmp_path, PYTHONPATH=str(installed)).splitlines()
     assert len(lines) == 4 and all(line.startswith(str(installed)) for line in lines)
     for name in ("tasks", "experiments", "registry"):
-        there = {path.relative_to(ROOT / name) for path in (ROOT / name).rglob("*") if path.is_file()}
-        shipped = {
-            path.relative_to(installed / "lynx_cl/_shipped" / name)
-            for path in (installed / "lynx_cl/_shipped" / name).rglob("*")
-            if path.is_file()
-        }
+        there, shipped = files(ROOT / name), files(installed / "lynx_cl/_shipped" / name)
         assert there and there == shipped
 
 

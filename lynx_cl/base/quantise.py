@@ -84,7 +84,9 @@ def plain_tensors(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
         yield name, tensor
         return
     for inner in tensor.__tensor_flatten__()[0]:
-        yield from plain_tensors(f"{name}.{inner}", getattr(tensor, inner))
+        held = getattr(tensor, inner)
+        if isinstance(held, Tensor):  # a part of a shared one names the processes it is shared by, too
+            yield from plain_tensors(f"{name}.{inner}", held)
 
 
 def shape_of(parameter: Tensor) -> torch.Size:

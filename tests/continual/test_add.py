@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from lynx_cl.base.nano.phrasings import TEMPLATES
 from lynx_cl.data.scenes import make_scene
 from lynx_cl.registry import Registry
 from lynx_cl.registry.verify import verify
@@ -188,20 +190,9 @@ def test_a_first_add_that_is_refused_leaves_its_run_alone(tmp_path):
     assert everything(home) == {} and (home / "mlflow.db").exists()
 
 
-COVETOUS = """
-train:
-Is there a {x}?
-Is there a {x} in the picture?
-What size is the {x}?
-What is next to the {x}?
-Where in the picture is the {x}?
-How many objects are there, apart from {x}?
-Can you see a {x}?
-Describe the {x}.
-test:
-Do you see a {x}?
-How large is the {x}?
-"""
+WAYS = [way for ways in TEMPLATES.values() for way in ways if re.findall(r"{(.*?)}", way) in (["a"], ["x"])]
+COVETED = [way.replace("{a}", "a {x}") for way in WAYS]
+COVETOUS = "\n".join(["train:", *COVETED, "test:", "Do you spot a {x}?", "Is the {x} a large one?"]) + "\n"
 
 
 def test_an_add_that_makes_an_earlier_task_forget_is_refused(learned, tmp_path):
@@ -210,7 +201,7 @@ def test_an_add_that_makes_an_earlier_task_forget_is_refused(learned, tmp_path):
     before = everything(home)
     card = tmp_path / "covetous"
     card.mkdir()
-    facts = {"name": "covetous", "title": "c", "description": "c", "kind": "counting", "metric": "accuracy"}
+    facts = {"name": "covetous", "title": "c", "description": "c", "kind": "grounding", "metric": "acc_iou50"}
     (card / "task.yaml").write_text(json.dumps({**facts, "source": "scenes"}))
     (card / "prompts.txt").write_text(COVETOUS)
     arguments = ["add-task", str(card), *SHORT, "data.limit=200", "train.learning_rate=0.5", "--bank", "lora"]

@@ -155,7 +155,7 @@ def test_a_router_that_looks_through_the_base_costs_no_second_pass(
     def short(*arguments: Any) -> list[str]:
         return answer_on_the_way(*arguments, max_new_tokens=TOKENS)
 
-    own = learned_registry(tmp_path, base, "counting", "grounding", image=PICTURE, embedder=embedder)
+    own = learned_registry(tmp_path, base, "counting", "grounding", image=PICTURE, embedder=embedder, method="lda")
     monkeypatch.setattr(answering, "answer_on_the_way", short)
     router = load_router(own, None, base)
     texts = [how.format(x) for ways in ASKED.values() for how in ways for x in THINGS]
