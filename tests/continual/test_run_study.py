@@ -42,7 +42,7 @@ def table(home: Home, name: str = "short") -> list[dict[str, Any]]:
 
 def learned(home: Home) -> Any:
     """What the cells had learned, up to the rounding of another number of threads."""
-    return pytest.approx(curves(study_folder(home, "short")), rel=1e-3)
+    return pytest.approx(curves(study_folder(home, "short")), rel=1e-2)
 
 
 @pytest.fixture(scope="module")
@@ -106,11 +106,14 @@ def test_killed_it_goes_on_to_the_same_table(undisturbed: tuple[Home, Path], tmp
     assert killed.wait(timeout=300) == -signal.SIGKILL, killed.communicate()[1]
     done = len(list(home.path.glob("studies/short/cells/*/*/stage-*.json")))
     assert 0 < done < 6
+    measured = [
+        path for path in home.path.glob("studies/short/cells/*/*/stage-*.json") if path.parts[-3] != "zero-shot"
+    ]
     again = process(home, file)
     out, error = again.communicate(timeout=300)
     assert again.returncode == 0, error
     assert json.loads(out) == table(undisturbed[0]) and curves(study_folder(home, "short")) == learned(undisturbed[0])
-    assert error.count("measure: after") == 6 - done
+    assert error.count("measure: after") == 4 - len(measured)  # what learns nothing is measured once, as the base alone
 
 
 @pytest.mark.slow
@@ -118,22 +121,29 @@ def test_killed_it_goes_on_to_the_same_table(undisturbed: tuple[Home, Path], tmp
 def test_killed_ten_times_at_random_it_comes_to_the_same_table(
     undisturbed: tuple[Home, Path], tmp_path: Path, executor: str
 ) -> None:
-    home, file = Home(tmp_path / "home"), undisturbed[1]
+    """Each time a study comes to its end it is compared, and another is begun, until ten kills have fallen."""
+    file = undisturbed[1]
+    begun, timed = time.monotonic(), Home(tmp_path / "timed")
+    process(timed, file, f"executor={executor}").communicate(timeout=300)
+    whole, expected = time.monotonic() - begun, curves(study_folder(timed, "short"))
+    assert expected == learned(undisturbed[0])
     times = random.Random(executor)
-    kills = 0
-    while kills < 10:
+    kills = ended = struck = 0  # a kill strikes where a stage was whole and another was not
+    while kills < 10 or not ended:
+        home = Home(tmp_path / f"home-{ended}")
         running = process(home, file, f"executor={executor}")
         try:
-            running.communicate(timeout=times.uniform(8, 25))
-            break  # it was done before it could be killed
+            out, error = running.communicate(timeout=times.uniform(0.3, 0.9) * whole if kills < 10 else 300)
         except subprocess.TimeoutExpired:
             running.kill()
             running.communicate()
             kills += 1
-    assert kills > 1
-    out, error = process(home, file, f"executor={executor}").communicate(timeout=300)
-    assert json.loads(out) == table(undisturbed[0]), error
-    assert curves(study_folder(home, "short")) == learned(undisturbed[0])
+            struck += bool(list(home.path.glob("studies/short/cells/*/*/stage-*.json")))
+            continue
+        ended += 1
+        assert json.loads(out) == table(undisturbed[0]), error
+        assert curves(study_folder(home, "short")) == expected
+    assert struck > 3
 
 
 @pytest.mark.slow
