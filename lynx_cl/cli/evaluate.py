@@ -72,7 +72,11 @@ def command(
     several: SeveralOption = None,
     test: Annotated[
         list[str] | None,
-        typer.Option("--test", metavar="TASK=SOURCE", help="Score a task on another source's test split as well."),
+        typer.Option(
+            "--test",
+            metavar="TASK[@VERSION]=SOURCE",
+            help="Score a task, or an earlier version of it, on another source's test split.",
+        ),
     ] = None,
     allow_shared_annotator: SharedOption = False,
     base: Annotated[str, typer.Option("--base", help="The base, where the registry has none yet.")] = "nano",

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from lynx_cl.banks.base import bank_bytes
 from lynx_cl.base.load import Base
 from lynx_cl.cli.main import main
 from lynx_cl.continual import evaluate, measure
+from lynx_cl.continual.across import read_test, score_across
+from lynx_cl.continual.learned import learned
 from lynx_cl.continual.measure import TaskUnderTest
 from lynx_cl.continual.plan import Plan, labels_of, make_plan
 from lynx_cl.data.annotators import Labels
@@ -19,6 +22,7 @@ from lynx_cl.errors import LynxError
 from lynx_cl.evaluation.generate import answer
 from lynx_cl.home import Home
 from lynx_cl.registry import Registry
+from lynx_cl.router.stored import load_router
 from tests.continual.learned_tiny import learned_base, learned_registry
 from tests.continual.test_policy import example, scored
 from tests.data.folders import small_voc
@@ -108,6 +112,54 @@ def test_evaluate_tells_who_labelled_what_in_a_matrix(evaluated: Path, capsys: p
     assert main(["evaluate", *more, "--home", str(evaluated)]) == 0
     out = capsys.readouterr().out
     assert "learned from labels of\ttask\ttested on oracle\ttested on people\ttested on voc xml\ttested on dino" in out
+
+
+def test_versions_trained_on_other_labels_are_tested_across(
+    evaluated: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two versions, each on the other's labels: a row for each annotator that was learned from."""
+    registry = Registry(evaluated / "registry")
+    first = registry.task("grounding")
+    other = registry.read(registry.task("counting").bank)
+    changed = first.manifest.model_copy(update={"data": {"annotator": "dino", "test_annotator": "people"}})
+    router = registry.read(first.manifest.files["router"])
+    registry.add(changed, {"bank": other, "router": router}, update=True)
+    folder = small_voc(evaluated / "voc")
+    by = {name: f"voc:{folder}?annotator={name}" for name in ("owlv2", "dino")}
+    home = ("--home", str(evaluated))
+    more = ("--test", f"grounding@1={by['dino']}", "--test", f"grounding@2={by['owlv2']}", *home)
+    assert main(["evaluate", *more, "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)["annotators"]
+    assert list(scores["owlv2"]) == ["dino"] and list(scores["owlv2"]["dino"]) == ["grounding@1"]
+    assert list(scores["dino"]) == ["people", "owlv2"] and list(scores["dino"]["owlv2"]) == ["grounding@2"]
+    assert main(["evaluate", "--test", f"grounding@1={by['owlv2']}", *home]) == 1
+    assert "task 'grounding@1' (owlv2)" in capsys.readouterr().err
+    assert main(["evaluate", "--test", f"grounding@3={by['dino']}", *home]) == 2
+    assert "no version '3'" in capsys.readouterr().err
+
+
+def test_an_earlier_version_answers_itself(evaluated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bank of the version that is asked for answers, not the current one."""
+    registry = Registry(evaluated / "registry")
+    first = registry.task("grounding")
+    other = registry.read(registry.task("counting").bank)
+    router = registry.read(first.manifest.files["router"])
+    registry.add(first.manifest, {"bank": other, "router": router}, update=True)
+    asked: list[Any] = []
+
+    def looked(base: Base, attachment: Any, requests: Sequence[Any], banks: Sequence[Any], **_: Any) -> list[str]:
+        asked.append({name: bank_bytes(bank) for name, bank in attachment.banks.items() if name == "grounding"})
+        return [""] * len(requests)
+
+    monkeypatch.setattr(measure, "answer", looked)
+    base, spec = learned_base(), f"voc:{small_voc(evaluated / 'voc')}"
+    known = learned(registry, base)
+    router_now = load_router(registry, None, base)
+    for address, bank in (("grounding@1", registry.read(first.bank)), ("grounding", other)):
+        asked.clear()
+        one = read_test(registry, f"{address}={spec}")
+        score_across(registry, base, known, router_now, one, one.open(base), 4)
+        assert asked[0] == {"grounding": bank}
 
 
 def test_evaluate_refuses_shared_labels(evaluated: Path, capsys: pytest.CaptureFixture[str]) -> None:
