@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
+from pydantic import Field
 
 from lynx_cl.base.settings import Settings, read_settings
 from lynx_cl.errors import LynxError, UsageError
@@ -23,7 +24,8 @@ class BaseCard(Settings):
     `dtype` is what the base computes in: `auto` is that of its weights as they lie on disk.
     `quantise` keeps its linear layers in 8 bits (int8) or 4 (nf4): see `lynx_cl.base.quantise`.
     `understanding` is True for a base whose own task is the embedded world's image understanding: then it is measured.
-    `pretraining` tells how the base was made.
+    `pretraining` tells how the base was made, `data` from which sources, as `--data` names them: test pictures are
+    looked for among theirs (`lynx-cl data check --registry`).
     """
 
     name: str = ""
@@ -37,6 +39,7 @@ class BaseCard(Settings):
     chat_template: str | None = None
     understanding: bool = False
     pretraining: str = ""
+    data: list[str] = Field(default_factory=list)
     taps: str | None = None
 
 

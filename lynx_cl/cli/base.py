@@ -88,6 +88,10 @@ def add_base(
         Path | None, typer.Option("--chat-template", help="A Jinja file to use in place of the processor's own.")
     ] = None,
     licence: Annotated[str, typer.Option("--licence", help="The licence of its weights.")] = "",
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", help="A source it learned from; 'data check --registry' looks there too."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Look at a base, and write its card (base.yaml) beside its weights.
@@ -100,10 +104,21 @@ def add_base(
     from lynx_cl.base.card import write_card
     from lynx_cl.base.register import describe
     from lynx_cl.data.grammar import get_grammar
+    from lynx_cl.data.readers import absolute, find_reader
 
     get_grammar(grammar)
     folder = base.expanduser()
-    given = {"name": name, "taps": taps, "grammar": grammar, "dtype": dtype, "quantise": quantise, "licence": licence}
+    for spec in data or ():
+        find_reader(spec)
+    given: dict[str, Any] = {
+        "name": name,
+        "taps": taps,
+        "grammar": grammar,
+        "dtype": dtype,
+        "quantise": quantise,
+        "licence": licence,
+    }
+    given["data"] = [absolute(spec) for spec in data or ()]
     card = describe(folder, template=template, **given)
     path = write_card(folder, card)
     if as_json:

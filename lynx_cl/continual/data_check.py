@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from lynx_cl.base.card import find_base, read_card
+from lynx_cl.base.places import base_of
 from lynx_cl.data.hygiene import Drawn, shared_pictures
 from lynx_cl.data.readers import absolute, find_reader, problems
 from lynx_cl.errors import LynxError
@@ -36,7 +39,8 @@ class Checked:
 
 def check(source: str, against: Sequence[str], home: Home | None, limit: int | None = None) -> Checked:
     """Goes through all of a source. Where `against` names sources, or `home` a registry whose tasks are meant, also
-    compares the pictures of all their test splits with all that they learn from; `limit` is the most of a split.
+    compares the pictures of all their test splits with all that they, and the registry's base, learn from; `limit` is
+    the most of a split.
 
     Raises UsageError for an unknown source, LynxError for a source to compare with that cannot be opened.
     """
@@ -51,12 +55,12 @@ def check(source: str, against: Sequence[str], home: Home | None, limit: int | N
     for one in others:
         find_reader(one.spec)
     if home is not None:
-        others += registered(Registry(home.registry))
+        others += [*registered(Registry(home.registry)), *known_to_base(Registry(home.registry))]
     if not others:
         return Checked(source, tuple(broken), (), ())
-    drawn = {one.spec: one for one in [Drawn(absolute(source), limit=limit), *others]}
+    drawn = {(one.spec, one.learned): one for one in [Drawn(absolute(source), limit=limit), *others]}
     shared = tuple(str(twin) for twin in shared_pictures(list(drawn.values())))
-    return Checked(source, tuple(broken), tuple(drawn), shared)
+    return Checked(source, tuple(broken), tuple(dict.fromkeys(spec for spec, _ in drawn)), shared)
 
 
 def registered(registry: Registry) -> list[Drawn]:
@@ -70,3 +74,9 @@ def registered(registry: Registry) -> list[Drawn]:
         card = TaskCard(**version.manifest.card)
         drawn.append(Drawn(version.record.source, card, data["seed"], data["limit"]))
     return drawn
+
+
+def known_to_base(registry: Registry) -> list[Drawn]:
+    """What the base of a registry learned from, by its card; nothing where the card does not say or is not here."""
+    folder = find_base(base_of(registry)) if registry.exists() else ""
+    return [Drawn.of_base(absolute(spec)) for spec in read_card(folder).data] if isinstance(folder, Path) else []

@@ -8,23 +8,37 @@ from typing import Any
 
 from lynx_cl.data.example import open_image
 from lynx_cl.data.readers import find_reader
+from lynx_cl.data.scenes import SIDE
 from lynx_cl.data.sources import Wanted, open_source
 from lynx_cl.data.twins import Look, Twin, look, twins
 from lynx_cl.data.views import View
+from lynx_cl.data.world import NAME, SceneImage
 from lynx_cl.errors import LynxError
 from lynx_cl.tasks import TaskCard, load_card
 
 LEARNED = ("train", "calibration")
+PRETRAINED = "pretrain"  # the split of drawn scenes that the embedded bases learned from
+LOOKED_AT = 6000  # of its pictures, of which there is no end
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A source as it is learned from: its name, and the card, seed and limit that it is opened with."""
+    """A source as it is learned from: its name, and the card, seed and limit that it is opened with.
+
+    `tested` and `learned` are the splits that are tested on and learned from; the latter alone of what a base knows.
+    """
 
     spec: str
     card: TaskCard | None = None
     seed: int = 0
     limit: int | None = None
+    tested: tuple[str, ...] = ("test",)
+    learned: tuple[str, ...] = LEARNED
+
+    @classmethod
+    def of_base(cls, spec: str) -> Drawn:
+        """A source that a base learned from, by its card."""
+        return cls(spec, tested=(), learned=(PRETRAINED,) if spec == NAME else LEARNED)
 
     def looks(self, splits: Sequence[str]) -> Iterator[Look]:
         """How the pictures of some splits look, each once. Raises LynxError for what cannot be opened at all; a single
@@ -41,6 +55,11 @@ class Drawn:
                     continue
 
     def _pictures(self, split: str) -> Iterator[tuple[str, Any, tuple[int, int]]]:
+        if split == PRETRAINED:
+            for number in range(self.limit or LOOKED_AT):
+                image = SceneImage(split, self.seed, number)
+                yield image.scene.key, image, (SIDE, SIDE)
+            return
         reader, spec = find_reader(self.spec)
         if reader.pictures is not None:
             card = self.card or load_card(reader.card)
@@ -60,5 +79,5 @@ class Drawn:
 
 def shared_pictures(sources: Sequence[Drawn]) -> Iterator[Twin]:
     """Every picture of a test split of these sources that looks like one that any of them learns from."""
-    tested = [one for source in sources for one in source.looks(("test",))]
-    yield from twins(tested, (one for source in sources for one in source.looks(LEARNED)))
+    tested = [one for source in sources for one in source.looks(source.tested)]
+    yield from twins(tested, (one for source in sources for one in source.looks(source.learned)))

@@ -13,7 +13,9 @@ from lynx_cl.data.hygiene import Drawn, shared_pictures
 from lynx_cl.data.scenes import make_scene
 from lynx_cl.data.twins import look, perceptual_hash, thumbnail, twins
 from lynx_cl.errors import LynxError
+from lynx_cl.registry import Registry
 from tests.data.folders import talk, write_llava, write_voc
+from tests.registry.samples import BASE
 
 
 def photograph(seed: int, size=(120, 90)) -> Image.Image:
@@ -93,6 +95,20 @@ def test_a_source_is_compared_with_itself(folders, capsys):
     photograph(5, (40, 30)).save(voc / "JPEGImages" / "001.jpg", quality=60)
     code, found = facts(capsys, f"voc:{voc}", "--against", f"voc:{voc}")
     assert code == 1 and len(found["sources"]) == 1 and "'005' looks like '001'" in found["shared"][0]
+
+
+def test_what_the_base_of_a_registry_learned_from_is_compared_too(folders, tmp_path, capsys, monkeypatch):
+    voc, _ = folders
+    monkeypatch.setattr("lynx_cl.data.hygiene.LOOKED_AT", 20)
+    make_scene("pretrain", 0, 7).image.resize((40, 30)).save(voc / "JPEGImages" / "004.jpg", quality=95)
+    home = tmp_path / "home"
+    check = (f"voc:{voc}", "--registry", "--home", str(home))
+    assert facts(capsys, *check)[0] == 0  # no registry yet, so no base
+    Registry(home / "registry").init(BASE, "nano", files={"router": b"statistics of the base"})
+    code, found = facts(capsys, *check)
+    assert code == 1 and found["sources"] == [f"voc:{voc}", "scenes"]
+    (line,) = found["shared"]
+    assert "'004' looks like 'scenes/0/7' of scenes, pretrain" in line
 
 
 def test_broken_records_make_the_check_fail_and_do_not_stop_it(folders, capsys):
