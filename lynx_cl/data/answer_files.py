@@ -34,7 +34,7 @@ def read_answers(file: Path) -> dict[str, tuple[str, ...]]:
                 for number, given in _given(record).items():
                     answers[number] += given
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise LynxError(f"{file}, line {record.line}: not an answer of a form that is read ({error!r})") from None
+            raise LynxError(f"{file}, {record.place}: not an answer of a form that is read ({error!r})") from None
     for number, own in captions.items():
         name = pictures.get(number, number)
         answers[name] += own

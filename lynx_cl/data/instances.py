@@ -158,4 +158,4 @@ def _text(value: Any) -> str:
 
 
 def _at(file: Path, record: Record) -> str:
-    return f"{file}, line {record.line}, in '{record.section}'"
+    return f"{file}, {record.place}, in '{record.section}'"

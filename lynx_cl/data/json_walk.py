@@ -29,7 +29,8 @@ class Record:
     """A record and where it stands: `offset` and `length` in bytes, `line` counted from 1.
 
     `section` is the name of what holds it within an object, `key` its own name there; both are empty where there is
-    none. `error` says why a line is no JSON; its value is then None.
+    none. `number` counts the elements of its array or object from 1, and is 0 of a line that is a record. `error` says
+    why a line is no JSON; its value is then None.
     """
 
     value: Any
@@ -39,6 +40,16 @@ class Record:
     section: str = ""
     key: str = ""
     error: str = ""
+    number: int = 0
+
+    @property
+    def place(self) -> str:
+        """Where it stands, for people.
+
+        >>> Record({}, 0, 2, 4).place, Record({}, 0, 2, 1, number=3).place
+        ('line 4', 'line 1, record 3')
+        """
+        return f"line {self.line}, record {self.number}" if self.number else f"line {self.line}"
 
 
 def walk(path: Path, *, named: bool = False, lines: bool = False) -> Iterator[Record]:
@@ -117,16 +128,18 @@ class _Document:
 
     def _members(self, closing: str, section: str) -> Iterator[Record]:
         self.at += 1
+        number = 0
         while self._next() != closing:
             key = self._name() if closing == "}" else ""
             self._next()
-            yield self._record(section, key)
+            number += 1
+            yield self._record(section, key, number)
             self._comma(closing)
         self.at += 1
 
-    def _record(self, section: str, key: str) -> Record:
+    def _record(self, section: str, key: str, number: int = 0) -> Record:
         value, start, end = self._whole()
-        return Record(value, self.base + start, end - start, self._line(start), section, key)
+        return Record(value, self.base + start, end - start, self._line(start), section, key, number=number)
 
     def _whole(self) -> tuple[Any, int, int]:
         """As `_value`, with its letters as they are meant."""

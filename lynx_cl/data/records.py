@@ -78,11 +78,11 @@ class Problem:
     """What is wrong with one record of a file."""
 
     path: Path
-    line: int
+    place: str  # in the file: line, and record
     what: str
 
     def __str__(self) -> str:
-        return f"{self.path}, line {self.line}: {self.what}"
+        return f"{self.path}, {self.place}: {self.what}"
 
 
 @dataclass
@@ -215,7 +215,7 @@ class Records:
                         if talk.image:
                             open_image(Path(talk.image))
                     except LynxError as error:
-                        yield f"{part.path}, line {record.line}: {error}"
+                        yield f"{part.path}, {record.place}: {error}"
 
     def _pass(self, tally: Tally) -> list[Any]:
         offset, length, parts, splits = array("Q"), array("I"), array("B"), array("B")
@@ -265,17 +265,17 @@ def look(part: Part, tally: Tally) -> Iterator[tuple[Record, Talk] | Problem | N
     for record in part.records():
         tally.seen += 1
         if record.error:
-            yield Problem(part.path, record.line, record.error)
+            yield Problem(part.path, record.place, record.error)
             continue
         try:
             talk = part.read(record)
         except Broken as error:
-            yield Problem(part.path, record.line, str(error))
+            yield Problem(part.path, record.place, str(error))
             continue
         if talk is None:
             tally.passed += 1
             yield None
         elif talk.image and not os.path.isfile(talk.image):
-            yield Problem(part.path, record.line, f"its picture {talk.image} is missing")
+            yield Problem(part.path, record.place, f"its picture {talk.image} is missing")
         else:
             yield record, talk

@@ -57,7 +57,7 @@ def _sizes(file: Path) -> dict[int, tuple[int, int]]:
             value = record.value
             sizes[int(value.get("image_id", value.get("id")))] = int(value["width"]), int(value["height"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise LynxError(f"{file}, line {record.line}: not a record of a picture ({error})") from None
+            raise LynxError(f"{file}, {record.place}: not a record of a picture ({error})") from None
     return sizes
 
 
@@ -72,7 +72,7 @@ def _places(file: Path) -> Any:
                 number = regions[0].get("image_id", number)
                 told.extend((int(number), record.offset, record.length, record.line))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise LynxError(f"{file}, line {record.line}: not the regions of a picture ({error})") from None
+            raise LynxError(f"{file}, {record.place}: not the regions of a picture ({error})") from None
     return np.array(told, np.int64).reshape(-1, 4)
 
 

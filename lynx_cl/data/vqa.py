@@ -105,7 +105,7 @@ class Answers:
                 try:
                     told.append((int(record.value["question_id"]), record.offset, record.length))
                 except (KeyError, TypeError, ValueError) as error:
-                    raise LynxError(f"{self.file}, line {record.line}: not an annotation ({error})") from None
+                    raise LynxError(f"{self.file}, {record.place}: not an annotation ({error})") from None
         places = np.array(told, np.int64).reshape(-1, 3)
         return places[np.argsort(places[:, 0], kind="stable")], self.file.open("rb")
 

@@ -132,7 +132,7 @@ def test_broken_problems_of_scienceqa(tmp_path, change, message):
     problems = json.loads((folder / "problems.json").read_text())
     change(problems["3"])
     (folder / "problems.json").write_text(json.dumps(problems, indent=1))
-    with pytest.raises(LynxError, match=rf"1 of 8 records are broken.*problems\.json, line \d+: {message}"):
+    with pytest.raises(LynxError, match=rf"1 of 8 records are broken.*problems\.json, line \d+, record 3: {message}"):
         only(f"scienceqa:{folder}")
 
 

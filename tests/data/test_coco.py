@@ -67,7 +67,7 @@ FAULTS = {
     "no area": (lambda w: w["annotations"][0].update(bbox=[9, 0, 0, 5]), r"annotation 1: box .* no area"),
     "short box": (
         lambda w: w["annotations"][0].update(bbox=[9, 0]),
-        r"train2017\.json, line 1, in 'annotations': not a COCO detection file",
+        r"train2017\.json, line 1, record 1, in 'annotations': not a COCO detection file",
     ),
     "no categories": (lambda w: w.pop("categories"), r"train2017\.json: 'categories' is missing"),
     "unknown category": (

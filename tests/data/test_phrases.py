@@ -159,7 +159,7 @@ def test_visual_genome_regions_are_read_when_asked_for_and_cut_at_the_edge(tmp_p
 def test_mistakes_with_visual_genome(tmp_path):
     folder = write_visual_genome(tmp_path / "vg", range(1, 41))
     (folder / "image_data.json").write_text(json.dumps([{"image_id": 1, "width": 40}]))
-    with pytest.raises(LynxError, match=r"image_data\.json, line 1: not a record of a picture"):
+    with pytest.raises(LynxError, match=r"image_data\.json, line 1, record 1: not a record of a picture"):
         open_source(f"vg:{folder}")
     (folder / "image_data.json").write_text("[]")
     with pytest.raises(LynxError, match=r"is not in image_data\.json"):

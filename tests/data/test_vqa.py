@@ -56,7 +56,7 @@ def test_mistakes_are_told_by_line_and_refused_when_many(tmp_path):
     whole = json.loads(path.read_text())
     whole["annotations"] = whole["annotations"][1:]  # of question 30000
     path.write_text(json.dumps(whole))
-    with pytest.raises(LynxError, match="line 1: question 30000 has no annotation in v2_mscoco_train2014"):
+    with pytest.raises(LynxError, match="line 1, record 30: question 30000 has no annotation in v2_mscoco_train2014"):
         open_source(f"vqav2:{folder}", CARD).summary()
     assert open_source(f"vqav2:{folder}?max_broken=0.1", CARD).remarks()[0].startswith("1 of 35 records are broken")
     (folder / "val2014" / "COCO_val2014_000000000002.jpg").unlink()
@@ -75,6 +75,6 @@ def test_records_that_lack_something(tmp_path):
     whole["data"][2] = 7
     path.write_text(json.dumps(whole, indent=1))
     told = list(problems(f"textvqa:{folder}"))
-    assert len(told) == 3 and "line 6: 'answers' is missing" in told[0] and "has no answers" in told[1]
+    assert len(told) == 3 and "line 6, record 1: 'answers' is missing" in told[0] and "has no answers" in told[1]
     with pytest.raises(UsageError, match="holds questions and answers; task 'grounding'"):
         open_source(f"textvqa:{folder}", load_card("grounding"))
