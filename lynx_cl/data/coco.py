@@ -23,8 +23,8 @@ def read_coco(folder: Path) -> PictureSet:
     """The pictures of a COCO folder: `annotations/instances_NAME.json`, pictures in `NAME/` or `images/`.
 
     NAME says the split: train*, val* or calibration*, test*. Without a test file val is the test split, and a tenth of
-    train the calibration split. Crowds (iscrowd 1) are no single things and are left out. Raises UsageError for a path
-    that is no COCO folder, LynxError naming file and record for what is wrong.
+    train the calibration split. Crowds (iscrowd 1) are no single things: they are told apart, without boxes. Raises
+    UsageError for a path that is no COCO folder, LynxError naming file and record for what is wrong.
     """
     parts: dict[str, dict[str, Row]] = defaultdict(dict)
     files = sorted((folder / "annotations").glob("instances_*.json"))
@@ -85,7 +85,15 @@ def _set(kind: str, folder: Path, parts: dict[str, dict[str, Row]], files: Seque
     held = {id(row[0]): row[0] for rows in parts.values() for row in rows.values()}.values()
     categories = {label: general for instances in held for label, general in instances.general.items()}
     return PictureSet(
-        f"{kind}:{folder}", ANNOTATOR, licence, splits, folder, tuple(files), remarks=remarks, categories=categories
+        f"{kind}:{folder}",
+        ANNOTATOR,
+        licence,
+        splits,
+        folder,
+        tuple(files),
+        remarks=remarks,
+        categories=categories,
+        crowded=any(instances.crowds for instances in held),
     )
 
 
@@ -93,4 +101,5 @@ def _picture(key: str, instances: Instances, row: int, place: Path, source: Prov
     name = instances.names[row]
     url = name.startswith(("http://", "https://"))
     image = place.joinpath(*name.split("/")[-2:]) if url else place / name
-    return Picture(key, image, instances.size(row), instances.targets(row), source)
+    targets, crowds = instances.targets(row), instances.crowded(row)
+    return Picture(key, image, instances.size(row), targets, source, crowds=crowds)

@@ -49,9 +49,10 @@ def counting_source(pictures: PictureSet, wanted: Wanted) -> DataSource:
 
 
 def counts(picture: Picture, wanted: Wanted) -> Counter[str]:
-    """How many of each label of the card's classes (empty: of any) a picture holds."""
+    """How many of each label of the card's classes (empty: of any) a picture holds; none of those of a crowd."""
     classes = wanted.card.classes
-    return Counter(target.label for target in picture.targets if not classes or target.label in classes)
+    fit = (target.label for target in picture.targets if not classes or target.label in classes)
+    return Counter(label for label in fit if label not in picture.crowds)
 
 
 def _chosen(picture: Picture, held: Counter[str], wanted: Wanted) -> bool:
@@ -72,7 +73,7 @@ def _maker(
         rng = random.Random(f"{wanted.seed}/{picture.key}")
         ranked = sorted(held, key=lambda label: (-held[label], label))
         asked = [ranked[0], *(label for label in ranked[1:] if rng.random() < OTHERS)]
-        absent = [label for label in vocabulary if label not in held]
+        absent = [label for label in vocabulary if label not in held and label not in picture.crowds]
         if absent and rng.random() < card.absent:
             asked.append(rng.choice(absent))
         rng.shuffle(asked)

@@ -65,7 +65,8 @@ class Picture:
     """A picture and the things in it that its source names. `size` is (width, height) in pixels; `key` names it in its
     source, and equal keys mean equal pixels; `text` is what is written in it, where its source says so. `phrases` are
     things under words of people's own, where the source has such: 'the man in red', of one thing or some together;
-    `faults` say what was broken and left out, where the source is known to have such."""
+    `faults` say what was broken and left out, where the source is known to have such; `crowds` are labels of which it
+    holds more than is boxed one by one, so that nothing can be said of 'the' or of all such things."""
 
     key: str
     image: ImageRef
@@ -75,6 +76,7 @@ class Picture:
     text: str = ""
     phrases: tuple[Target, ...] = ()
     faults: tuple[str, ...] = ()
+    crowds: frozenset[str] = frozenset()
 
     def open(self) -> Image.Image:
         """The picture in RGB. Raises LynxError where its file is missing or broken."""

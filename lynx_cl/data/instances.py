@@ -58,6 +58,11 @@ class Instances:
             raise BrokenPicture(faults)
         return tuple(made)
 
+    def crowded(self, row: int) -> frozenset[str]:
+        """The labels of which a picture holds a crowd."""
+        number = int(self.ids[row])
+        return frozenset(label for category, label in self.labels.items() if (number, category) in self.crowds)
+
     def target(self, place: int, size: tuple[int, int]) -> Target:
         """One annotation, by its place in the arrays. Raises LynxError for a wrong one."""
         where = f"{self.file}, annotation {int(self.numbers[place])}"

@@ -50,17 +50,18 @@ def _usable(source: Sequence[Picture], wanted: Wanted, seen: Counter[str]) -> li
 
 def asked(picture: Picture, classes: Mapping[str, str], only_single: bool) -> tuple[Target, ...]:
     """What can be asked for: a picture's phrases; where it has none, the targets of `classes` (empty: of any) whose
-    label no other in the picture has.
+    label no other in the picture has, nor a crowd.
 
     With `only_single`, nothing in a picture that holds more than one target of `classes`.
     """
     if picture.phrases:
         return picture.phrases
     fit = [target for target in picture.targets if not classes or target.label in classes]
-    if only_single and len(fit) > 1:
+    crowds = {label for label in picture.crowds if not classes or label in classes}
+    if only_single and len(fit) + len(crowds) > 1:
         return ()
     counts = Counter(target.label for target in fit)
-    return tuple(target for target in fit if counts[target.label] == 1)
+    return tuple(target for target in fit if counts[target.label] == 1 and target.label not in crowds)
 
 
 def _maker(

@@ -94,6 +94,9 @@ class Wanted:
     spec: Spec = Spec("", "")
 
 
+CROWDS = 1  # one more whenever crowds are asked about otherwise
+
+
 def picture_source(
     pictures: PictureSet, wanted: Wanted, splits: Mapping[str, Groups], made: Mapping[str, Any]
 ) -> DataSource:
@@ -107,6 +110,7 @@ def picture_source(
             "seed": wanted.seed,
             "pictures": {split: len(groups) for split, groups in splits.items()},
             "files": file_digests(pictures),
+            **({"crowds": CROWDS} if pictures.crowded else {}),
             **made,
         }
 

@@ -8,13 +8,16 @@ import tracemalloc
 import pytest
 
 from lynx_cl.data.coco import read_coco, read_lvis
+from lynx_cl.data.example import SPLITS, Picture, Provenance, Target
 from lynx_cl.data.instances import read_instances
 from lynx_cl.data.json_walk import CHUNK
+from lynx_cl.data.pictures import PictureSet
 from lynx_cl.data.readers import problems
 from lynx_cl.data.scenes import make_scene
 from lynx_cl.data.scenes.coco_json import to_coco
-from lynx_cl.data.sources import open_source
+from lynx_cl.data.sources import Wanted, open_source, questions_about
 from lynx_cl.errors import LynxError, UsageError
+from lynx_cl.tasks import load_card
 
 
 @pytest.fixture
@@ -56,10 +59,43 @@ def test_a_coco_folder_is_a_source(folder):
         assert example.targets[0].label in example.prompt
 
 
-def test_crowds_are_left_out(folder):
+def test_crowds_are_told_apart(folder):
+    digest = open_source(f"coco:{folder}").digest()
     change(folder, lambda whole: whole["annotations"][0].update(iscrowd=1))
-    before = len(make_scene("train", 0, 0).objects)
-    assert len(read_coco(folder).splits["train"][0].targets) == before - 1
+    before = make_scene("train", 0, 0).objects
+    picture = read_coco(folder).splits["train"][0]
+    assert len(picture.targets) == len(before) - 1 and picture.crowds == {before[0].category}
+    assert read_coco(folder).splits["train"][1].crowds == set()
+    assert open_source(f"coco:{folder}").digest() != digest
+
+
+KINDS = ["grounding", "counting", "detection", "spatial", "region-naming", "comparison", "grounded-caption"]
+
+
+@pytest.mark.parametrize("task", KINDS)
+def test_nothing_is_asked_about_what_a_crowd_is_of(task):
+    """'The dog' of many is nobody, and who counts or lists them has missed some."""
+    boxes = {
+        "dog": (0.0, 0.0, 0.3, 0.2),
+        "cat": (0.5, 0.0, 0.6, 0.2),
+        "pig": (0.05, 0.7, 0.2, 0.95),
+        "cow": (0.4, 0.6, 0.7, 0.9),
+    }
+    targets = (*(Target(label, box) for label, box in boxes.items()), Target("cow", (0.75, 0.6, 0.95, 0.9)))
+    source = Provenance("x", "people", "")
+
+    def asked(crowds):
+        made = [Picture(str(i), lambda: None, (96, 96), targets, source, crowds=frozenset(crowds)) for i in range(40)]
+        pictures = PictureSet("x:y", "people", "", dict.fromkeys(SPLITS, made), crowded=bool(crowds))
+        card = load_card(task)
+        told = questions_about(pictures, Wanted(card, card.box_grammar()))
+        return [example for example in told.examples("train")]
+
+    assert any("dog" in e.prompt or any(t.label == "dog" for t in e.targets) for e in asked(()))
+    left = asked({"dog"})
+    assert not any("dog" in e.prompt or any(t.label == "dog" for t in e.targets) for e in left)
+    assert not any(example.kind in ("all", "caption") for example in left)
+    assert bool(left) == (task != "grounded-caption")
 
 
 FAULTS = {

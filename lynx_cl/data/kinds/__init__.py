@@ -48,10 +48,16 @@ class Asking:
         return self.wanted.card.classes.get(label, plain_label(label))
 
     def things(self, picture: Picture) -> list[Target]:
-        """The targets of the card's classes (empty: of any), from left to right by centre, then from the top."""
-        classes = self.wanted.card.classes
-        fit = (target for target in picture.targets if not classes or target.label in classes)
+        """The targets of the card's classes (empty: of any), of no crowd, from left to right by centre, then down."""
+        fit = (target for target in picture.targets if self._fits(target.label) and target.label not in picture.crowds)
         return sorted(fit, key=lambda target: tuple(round(value, 6) for value in center(target)))
+
+    def crowds(self, picture: Picture) -> set[str]:
+        """Labels of the card's classes of which a picture holds a crowd: not all of them can be told."""
+        return {label for label in picture.crowds if self._fits(label)}
+
+    def _fits(self, label: str) -> bool:
+        return not self.wanted.card.classes or label in self.wanted.card.classes
 
 
 Queries = Callable[[Picture, Asking], list[Query]]

@@ -13,14 +13,15 @@ _ALL = ("objects", "things")
 
 
 def queries(picture: Picture, asking: Asking) -> list[Query]:
-    things, rng = asking.things(picture), asking.rng
+    things, crowds, rng = asking.things(picture), asking.crowds(picture), asking.rng
     if not things:
         return []
     held = sorted({target.label for target in things})
     groups = {label: [t for t in things if t.label == label] for label in rng.sample(held, min(LABELS, len(held)))}
-    made = [(rng.choice(_ALL), things, "all")]
+    everything = (rng.choice(_ALL), things, "all")
+    made = [] if crowds else [everything]
     made += [(plural(asking.name(label)), own, "label") for label, own in groups.items()]
-    absent = [label for label in asking.labels if label not in held]
+    absent = [label for label in asking.labels if label not in held and label not in crowds]
     if absent and rng.random() < asking.wanted.card.absent:
         made.append((plural(asking.name(rng.choice(absent))), [], "none"))
     return [

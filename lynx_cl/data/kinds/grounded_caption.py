@@ -21,7 +21,7 @@ def size_word(box: Box) -> str:
 
 def queries(picture: Picture, asking: Asking) -> list[Query]:
     things = asking.things(picture)
-    if not 0 < len(things) <= MOST:
+    if not 0 < len(things) <= MOST or asking.crowds(picture):
         return []
     items = [(f"{size_word(target.box)} {asking.name(target.label)}", target.box) for target in things]
     return [Query({}, asking.wanted.grammar.write_all(items), tuple(things), "caption")]

@@ -101,9 +101,7 @@ class CocoBoxes(GivenBoxes):
                 targets.append(instances.target(place, size))
             except LynxError as error:
                 faults.append(str(error))
-        number = int(instances.ids[row])
-        crowded = [label for id_, label in instances.labels.items() if (number, id_) in instances.crowds]
-        return self._seen(targets, size, faults, crowded)
+        return self._seen(targets, size, faults, sorted(instances.crowded(row)))
 
 
 class VocBoxes(GivenBoxes):
