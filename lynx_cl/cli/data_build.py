@@ -45,7 +45,12 @@ def build_data(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="With --images: a folder of its own for the data.")] = None,
     iou: Annotated[
-        float | None, typer.Option("--iou", help="From which IoU on two boxes mean the same thing; 0.5 if not given.")
+        float | None,
+        typer.Option("--iou", help="IoU from which two annotators mean the same box; 0.5."),
+    ] = None,
+    doubled: Annotated[
+        float | None,
+        typer.Option("--doubled", help="IoU from which two boxes of one annotator are of one thing; 0.7."),
     ] = None,
     smallest: Annotated[
         float | None,
@@ -78,6 +83,7 @@ def build_data(
         "categories": categories,
         "out": out,
         "iou": iou,
+        "doubled": doubled,
         "smallest": smallest,
         "score": score,
         "prompts": prompts,
@@ -120,7 +126,7 @@ def _scout(images: Path, limit: int | None, given: dict[str, Any], home: str | N
     def some(*names: str) -> dict[str, Any]:
         return {name: given[name] for name in names if name in given}
 
-    filters = read_settings(Filters, some("iou", "smallest"), "data build")
+    filters = read_settings(Filters, some("iou", "doubled", "smallest"), "data build")
     order = Order(images, given["out"], filters, limit, **some("licence", "shard", "batch_size"))
     wanted = Wanted(**some("annotator", "second", "boxes", "categories", "score", "prompts", "batch_size"))
     first, second = open_labellers(wanted, resolve_home(home))

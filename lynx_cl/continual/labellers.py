@@ -49,9 +49,9 @@ def _detector(place: str, given: Given) -> Labeller:
         raise UsageError(
             f"annotator 'detector:{place}': a detector looks for what it is told: give --categories dog,cat or a file"
         )
-    from lynx_cl.base.places import named_folder
+    from lynx_cl.base.places import detector_place
 
-    named_folder(place, "detector")
+    detector_place(place)  # a wrong name is told before anything heavy is imported
     from lynx_cl.banks.detector import DetectorLabeller
 
     score = SCORE if given.wanted.score is None else given.wanted.score

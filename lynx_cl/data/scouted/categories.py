@@ -22,7 +22,7 @@ def read_categories(text: str) -> dict[str, str]:
     """
     path = Path(text).expanduser()
     where, items = f"--categories {text}", text.split(",")
-    if path.is_file():
+    if "," not in text and path.is_file():  # a long list is no name that a file system knows
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except UnicodeDecodeError as error:

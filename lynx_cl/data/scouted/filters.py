@@ -15,7 +15,6 @@ from lynx_cl.data.example import Box
 from lynx_cl.data.scouted.expressions import Claim, Said, expressions
 from lynx_cl.data.scouted.findings import Seen, Thing, area, iou
 
-DOUBLED = 0.7  # IoU from which on two boxes of one label are of one thing
 SAME = 0.9  # IoU from which on two questions ask for the same box
 LONGEST = 12  # words of a phrase
 _ARTICLES = re.compile(r"^(the|a|an|this|that)\s+", re.IGNORECASE)
@@ -29,7 +28,7 @@ REASONS = {
     "not asked": "pictures of which no question is left",
     "wrong": "annotations without an area, outside their picture, or without a known label",
     "off the list": "things of labels that were not asked for",
-    "doubled": "boxes on a thing that is boxed already",
+    "doubled": "boxes on a thing that is boxed already, by --doubled",
     "tiny": "things whose box is narrower or lower than --smallest",
     "not confirmed": "things of a label that the second annotator finds nowhere in the picture",
     "disagreed": "things that the second annotator boxes elsewhere",
@@ -44,10 +43,12 @@ REASONS = {
 class Filters(Settings):
     """The bounds of what is kept.
 
+    - `doubled`: from which IoU on two boxes of one annotator and label are of one thing.
     - `iou`: from which on two annotators mean the same box, and a phrase leads back to one.
     - `smallest`: the least width and height of a box, as a fraction of the picture's.
     """
 
+    doubled: float = Field(0.7, gt=0, le=1)
     iou: float = Field(0.5, gt=0, le=1)
     smallest: float = Field(0.02, ge=0, lt=1)
 
@@ -75,7 +76,7 @@ def questions(
     """All questions about a picture that `seen` answers; what is refused is counted."""
     refused["wrong"] += len(seen.faults)
     refused["off the list"] += seen.unlisted
-    things = _single(seen.things, refused)
+    things = _single(seen.things, filters.doubled, refused)
     kept = {i: one for i, thing in enumerate(things) if (one := _passed(thing, second, filters, refused)) is not None}
     claims = [Claim(thing.label, thing.box, sure=i in kept) for i, thing in enumerate(things)]
     if second is not None:  # what it alone sees may be there
@@ -94,11 +95,11 @@ def questions(
     return _once(made, refused)
 
 
-def _single(things: Sequence[Thing], refused: Counter[str]) -> list[Thing]:
+def _single(things: Sequence[Thing], least: float, refused: Counter[str]) -> list[Thing]:
     """The surest box of each thing, from left to right."""
     chosen: list[Thing] = []
     for thing in sorted(things, key=lambda one: (-one.score, one.box, one.label)):
-        if any(thing.label == other.label and iou(thing.box, other.box) >= DOUBLED for other in chosen):
+        if any(thing.label == other.label and iou(thing.box, other.box) >= least for other in chosen):
             refused["doubled"] += 1
         else:
             chosen.append(thing)

@@ -12,6 +12,7 @@ import pytest
 from lynx_cl.cli.main import main
 from lynx_cl.data.grammar import GRAMMARS
 from lynx_cl.data.scenes import scenes
+from lynx_cl.data.scenes.categories import COCO
 from lynx_cl.data.scenes.coco_json import to_coco
 from lynx_cl.data.sources import open_source
 from lynx_cl.registry import faults
@@ -105,3 +106,9 @@ def test_another_build_and_an_unreadable_picture(folder, tmp_path, capsys):
     finally:
         (folder / "images" / "zz.png").unlink()
     assert told["refused"]["unreadable"] == 1 and "zz.png" in told["faults"][0]
+
+
+def test_a_list_of_categories_may_be_long(folder, tmp_path, capsys):
+    whole = built(capsys, folder, tmp_path / "a")
+    named = built(capsys, folder, tmp_path / "b", "--categories", ",".join(category.name for category in COCO))
+    assert named["questions"] == whole["questions"] and named["refused"]["off the list"] == 0
