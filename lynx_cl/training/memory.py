@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lynx_cl.banks.base import build_bank
-from lynx_cl.base.quantise import held_bytes
+from lynx_cl.base.quantise import held_bytes, plain_tensors
 from lynx_cl.base.taps import Tap
 
 MATRIX = 16  # bytes of a parameter in a matrix: itself, its gradient, Muon's momentum and the best copy, in fp32
@@ -67,15 +67,17 @@ def bank_parameters(kind: str, taps: Sequence[Tap], model: nn.Module, config: Ma
 @contextmanager
 def kept_activations(model: nn.Module, bank: nn.Module) -> Iterator[list[int]]:
     """Within it, the bytes that forwards keep for their backward are added up in the list's only item."""
-    weights = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers(), *bank.parameters())}
+    held = (*model.parameters(), *model.buffers(), *bank.parameters())
+    weights = {inner.untyped_storage().data_ptr() for tensor in held for _, inner in plain_tensors("", tensor)}
     seen: set[int] = set()
     total = [0]
 
     def count(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights | seen:
-            seen.add(storage.data_ptr())
-            total[0] += storage.nbytes()
+        for _, inner in plain_tensors("", tensor):
+            storage = inner.untyped_storage()
+            if storage.data_ptr() not in weights | seen:
+                seen.add(storage.data_ptr())
+                total[0] += storage.nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):

@@ -20,6 +20,8 @@ from lynx_cl.base.fingerprint import digest
 from lynx_cl.base.load import load_base
 from lynx_cl.base.quantise import LIBRARIES, hushed, quantisation, quantised_bytes, settle
 from lynx_cl.base.taps import find_taps
+from lynx_cl.continual.config import AddConfig
+from lynx_cl.continual.trial import try_base
 from lynx_cl.errors import LynxError
 from lynx_cl.training.config import TrainConfig
 from lynx_cl.training.memory import weight_bytes
@@ -134,6 +136,12 @@ def test_what_is_packed_takes_no_twin(saved: Saved, name: str, scheme: str) -> N
         return
     with pytest.raises(LynxError, match="weights are quantised, so that a twin bank cannot .* take --bank lora"):
         build_bank("twin", find_taps(base.model), base.model, {}, 0)
+
+
+def test_doctor_tries_it(saved: Saved, name: str, scheme: str) -> None:
+    found = {one.name: one for one in try_base(str(saved(name, scheme)), AddConfig(), lambda text: None)}
+    assert found["forward"].ok and found["bank lora"].ok and "an add needs about" in found["bank lora"].value
+    assert found["bank twin"].ok == (scheme == "int8")
 
 
 def test_a_missing_library_is_named(saved: Saved, name: str, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
