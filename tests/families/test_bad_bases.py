@@ -117,7 +117,7 @@ def test_base_add_mends_a_chat_template_and_writes_a_card(
     assert main(["base", "add", str(folder)]) == 1
     assert "drops the picture" in capsys.readouterr().err and not (folder / "base.yaml").exists()
     command = ["base", "add", str(folder), "--chat-template", str(good), "--name", "mended", "--dtype", "bfloat16"]
-    assert main([*command, "--json"]) == 0
+    assert main([*command, "--data", f"coco:{tmp_path}", "--json"]) == 0
     card = yaml.safe_load((folder / "base.yaml").read_text())
     assert card == {
         "name": "mended",
@@ -126,6 +126,7 @@ def test_base_add_mends_a_chat_template_and_writes_a_card(
         "dtype": "bfloat16",
         "chat_template": "lynx_chat_template.jinja",
         "taps": "model.language_model.layers.*.mlp",
+        "data": [f"coco:{tmp_path}"],
     }
     assert json.loads(capsys.readouterr().out)["card"] == str(folder / "base.yaml")
     assert str(load_base(str(folder)).model.dtype) == "torch.bfloat16"
@@ -136,6 +137,7 @@ def test_base_add_mends_a_chat_template_and_writes_a_card(
         (["--taps", "model.layers.*.ffn"], "matches no module"),
         (["--grammar", "x"], "grammar 'x' is unknown"),
         (["--dtype", "int3"], "dtype = 'int3'"),
+        (["--data", "cocoa:x"], "did you mean coco?"),
         (["--chat-template", str(tmp_path / "none")], "cannot be copied"),
     ):
         assert main(["base", "add", str(folder), *wrong]) in (1, 2)
