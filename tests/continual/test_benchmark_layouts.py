@@ -176,7 +176,7 @@ def test_a_missing_picture_is_told_by_file_and_line_and_refused_above_the_share(
     told = json.loads(files[0].read_text())
     (image,) = [path for path in root.rglob("*.jpg") if str(path).endswith(told[0]["image"].removeprefix("./"))][:1]
     image.unlink()
-    with pytest.raises(LynxError, match=r"line 1: its picture .* is missing"):
+    with pytest.raises(LynxError, match=r"line 1, record 1: its picture .* is missing"):
         for lesson in opened(name, tmp_path)[1]:
             lesson.source.summary()
 

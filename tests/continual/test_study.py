@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -172,9 +171,11 @@ def test_every_shipped_study_is_right(shipped: dict[str, Study]) -> None:
 def test_shipped_studies_are_what_they_say(shipped: dict[str, Study]) -> None:
     eight = shipped["sequence-8"]
     assert len(eight.tasks) == 8 and len(eight.orders) == 3 and eight.seeds == (0, 1, 2)
-    assert set(eight.methods) == set(method_names())  # a new method has to be put in, or left out on purpose
+    methods = {settings.get("method", label) for label, settings in eight.methods.items()}
+    assert methods == set(method_names())  # a new method has to be put in, or left out on purpose
     assert {order[0] for order in eight.orders} == {"grounding", "comparison", "spatial"}
-    assert set(shipped["order"].orders) == set(permutations(["grounding", "counting", "spatial"]))
+    square = list(zip(*shipped["order"].orders, strict=True))  # each task comes once in each place
+    assert len(square) == 3 and all(set(place) == {"grounding", "counting", "spatial"} for place in square)
     data = shipped["data"]
     told = [terms_of(label, settings) for label, settings in data.methods.items()]
     shares = {0.01, 0.03, 0.1, 0.3, 1.0}
