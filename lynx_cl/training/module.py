@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from lynx_cl.banks.attach import Attachment
 from lynx_cl.banks.base import Bank
 from lynx_cl.banks.recompute import recomputed
+from lynx_cl.base import heap
 from lynx_cl.errors import LynxError
 from lynx_cl.training.config import TrainConfig, learning_rate
 from lynx_cl.training.feature_cache import FeatureCache, caches
@@ -144,6 +145,8 @@ class StepModule(pl.LightningModule):
         rate = learning_rate(self.config, self.steps_done, self.elapsed())
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate
+        if self.steps_done % heap.EVERY == 0:
+            heap.give_back()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return BankOptimizer(self.trained(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
