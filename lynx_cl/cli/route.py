@@ -89,7 +89,7 @@ def _route(
     router = router_of(registry, changes=changes)
     if image is not None and not router.embedder.pictures:
         note(f"--image {image}: the router's embedder {router.embedder.name} does not look at pictures")
-    decision = router.decide([request])[0]
+    decision = router.decide([request], explain=True)[0]
     if as_json:
         print_json({**dataclasses.asdict(decision), **(_why(router, decision) if explain else {})})
         return

@@ -77,12 +77,12 @@ class Nearness:
         """Whether every prototype is compared."""
         return isinstance(self._prototypes, faiss.IndexFlatL2)
 
-    def search(self, rows: Rows) -> list[Nearest]:
-        """What is nearest to each row, (requests, dimension)."""
+    def search(self, rows: Rows, explain: bool = True) -> list[Nearest]:
+        """What is nearest to each row, (requests, dimension); kept prompts only to `explain`."""
         found = []
         with one_thread():
             for start in range(0, len(rows), TOGETHER):
-                found += self._search(rows[start : start + TOGETHER])
+                found += self._search(rows[start : start + TOGETHER], explain)
         return found
 
     def left_out(self, tasks: Sequence[TaskStatistics]) -> Matrix:
@@ -108,10 +108,12 @@ class Nearness:
         squares, centres = self._prototypes.search(white, min(count, len(self._owners)))
         return np.sqrt(np.maximum(squares[:, 0].astype(np.float64), 0)), centres
 
-    def _search(self, rows: Rows) -> list[Nearest]:
+    def _search(self, rows: Rows, explain: bool) -> list[Nearest]:
         listed = len(self.tasks) > SCORED
         distances, centres = self._centres(rows, SHORTLIST if listed else LOOKED_INTO)
-        if self._exemplars is not None:
+        if not explain:
+            similar, places = np.zeros((len(rows), 0), np.float32), np.zeros((len(rows), 0), np.int64)
+        elif self._exemplars is not None:
             similar, places = self._exemplars.search(rows, min(self.neighbours, int(self._first[-1])))
         else:
             pairs = [self._look_into(row, own[:LOOKED_INTO]) for row, own in zip(rows, centres, strict=True)]

@@ -63,9 +63,10 @@ class Decision:
 
     `abstained`: nothing known is near, so the base answers whatever the `probabilities`, which sum to 1 over the tasks;
     of more tasks than `nearness.SCORED`, over those of the nearest prototypes.
-    `nearest`: the nearest kept prompts, the nearest first. `candidates`: the set of banks kept, the likeliest first; it
-    misses the right one no more often than promised, and is empty where the router abstained. `distance` is that to the
-    nearest prototype, see `nearness`, None where no task is known; the router abstains where it is above `bound`.
+    `nearest`: the nearest kept prompts, the nearest first, where they were asked for. `candidates`: the set of banks
+    kept, the likeliest first; it misses the right one no more often than promised, and is empty where the router
+    abstained. `distance` is that to the nearest prototype, see `nearness`, None where no task is known; the router
+    abstains where it is above `bound`.
     """
 
     task: str
@@ -125,24 +126,24 @@ class Router:
     def shrinkage(self) -> float | None:
         return self.classifier.shrinkage if self.classifier is not None else None
 
-    def decide(self, requests: Sequence[Request]) -> list[Decision]:
-        """One decision a request."""
+    def decide(self, requests: Sequence[Request], explain: bool = False) -> list[Decision]:
+        """One decision a request; to `explain`, with the kept prompts that are nearest."""
         if not requests or self.classifier is None:
             return [Decision(BASE_TASK, True, {BASE_TASK: 1.0}, ()) for _ in requests]
-        return self.decide_rows(self.embedder.embed(requests))
+        return self.decide_rows(self.embedder.embed(requests), explain)
 
-    def decide_rows(self, rows: NDArray[np.float32]) -> list[Decision]:
-        """One decision a row of the embedder's vectors, (requests, dimension)."""
+    def decide_rows(self, rows: NDArray[np.float32], explain: bool = False) -> list[Decision]:
+        """As `decide`, of rows of the embedder's vectors, (requests, dimension)."""
         if self.classifier is None or not len(rows):
             return [Decision(BASE_TASK, True, {BASE_TASK: 1.0}, ()) for _ in rows]
         if rows.ndim != 2 or rows.shape[1] != self.embedder.dimension or not np.isfinite(rows).all():
             raise LynxError(f"router: vectors must be finite and of {self.embedder.dimension} numbers each")
         rows = np.ascontiguousarray(rows, np.float32)
-        return [self._decision(*scored) for scored in self._scored(rows)]
+        return [self._decision(*scored) for scored in self._scored(rows, explain)]
 
-    def _scored(self, rows: NDArray[np.float32]) -> list[Scored]:
+    def _scored(self, rows: NDArray[np.float32], explain: bool = False) -> list[Scored]:
         assert self.classifier is not None
-        found = self.nearness.search(rows)
+        found = self.nearness.search(rows, explain)
         if found[0].shortlist is None:
             return [(None, scores, near) for scores, near in zip(self.classifier.scores(rows), found, strict=True)]
         return [

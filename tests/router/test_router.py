@@ -30,16 +30,24 @@ def requests() -> list[Request]:
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.method)
 def test_order_of_tasks_changes_no_bit(config: RouterConfig) -> None:
-    expected = Router.solve(statistics(), EMBEDDER, config).decide(requests())
+    expected = Router.solve(statistics(), EMBEDDER, config).decide(requests(), explain=True)
     for order in itertools.permutations(statistics()):
-        assert Router.solve(order, EMBEDDER, config).decide(requests()) == expected
+        assert Router.solve(order, EMBEDDER, config).decide(requests(), explain=True) == expected
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.method)
+def test_an_explanation_changes_no_decision(config: RouterConfig) -> None:
+    router = Router.solve(statistics(), EMBEDDER, config)
+    plain, explained = router.decide(requests()), router.decide(requests(), explain=True)
+    assert all(one.nearest == () for one in plain) and all(one.nearest for one in explained)
+    assert [replace(one, nearest=()) for one in explained] == plain
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.method)
 def test_its_own_prompts_go_to_their_task_with_themselves_nearest(config: RouterConfig) -> None:
     router = Router.solve(statistics(), EMBEDDER, config)
     for task, texts in PROMPTS.items():
-        for text, decision in zip(texts, router.decide([Request(text) for text in texts]), strict=True):
+        for text, decision in zip(texts, router.decide([Request(t) for t in texts], explain=True), strict=True):
             assert (decision.task, decision.abstained) == (task, False)
             assert (decision.nearest[0].text, decision.nearest[0].task) == (text, task)
             assert decision.nearest[0].similarity == pytest.approx(1, abs=1e-5)
@@ -66,7 +74,7 @@ def test_what_is_near_nothing_goes_to_the_base() -> None:
         for name, way in ways.items()
     ]
     known, foreign = Router.solve(tasks, EMBEDDER).decide(
-        [Request("box the old bird"), Request("quantum xylophone jurisprudence")]
+        [Request("box the old bird"), Request("quantum xylophone jurisprudence")], explain=True
     )
     assert (known.task, known.abstained) == ("boxes", False) and known.distance < known.bound
     assert (foreign.task, foreign.abstained, foreign.candidates) == ("base", True, ())
