@@ -10,7 +10,7 @@ import ctypes
 from collections.abc import Callable
 from functools import cache
 
-EVERY = 4  # steps of training between two times
+EVERY = 10  # steps of training between two times
 
 
 def give_back() -> None:
