@@ -9,7 +9,7 @@ from typing import Any
 
 from lynx_cl.base.card import find_base, read_card
 from lynx_cl.base.places import base_of
-from lynx_cl.data.hygiene import Drawn, shared_pictures
+from lynx_cl.data.hygiene import Drawn, learned_by_base, shared_pictures
 from lynx_cl.data.readers import absolute, find_reader, problems
 from lynx_cl.errors import LynxError
 from lynx_cl.home import Home
@@ -54,13 +54,17 @@ def check(source: str, against: Sequence[str], home: Home | None, limit: int | N
     others = [Drawn(absolute(spec), limit=limit) for spec in against]
     for one in others:
         find_reader(one.spec)
+    known: list[Drawn] = []
     if home is not None:
-        others += [*registered(Registry(home.registry)), *known_to_base(Registry(home.registry))]
-    if not others:
+        registry = Registry(home.registry)
+        others += registered(registry)
+        known = known_to_base(registry)
+    if not others and not known:
         return Checked(source, tuple(broken), (), ())
-    drawn = {(one.spec, one.learned): one for one in [Drawn(absolute(source), limit=limit), *others]}
-    shared = tuple(str(twin) for twin in shared_pictures(list(drawn.values())))
-    return Checked(source, tuple(broken), tuple(dict.fromkeys(spec for spec, _ in drawn)), shared)
+    drawn = {one.name: one for one in [Drawn(absolute(source), limit=limit), *others]}
+    more = {one.name: one for one in known if one.name not in drawn}
+    shared = tuple(str(twin) for twin in shared_pictures([*drawn.values()], [*more.values()]))
+    return Checked(source, tuple(broken), (*drawn, *more), shared)
 
 
 def registered(registry: Registry) -> list[Drawn]:
@@ -79,4 +83,4 @@ def registered(registry: Registry) -> list[Drawn]:
 def known_to_base(registry: Registry) -> list[Drawn]:
     """What the base of a registry learned from, by its card; nothing where the card does not say or is not here."""
     folder = find_base(base_of(registry)) if registry.exists() else ""
-    return [Drawn.of_base(absolute(spec)) for spec in read_card(folder).data] if isinstance(folder, Path) else []
+    return [learned_by_base(absolute(spec)) for spec in read_card(folder).data] if isinstance(folder, Path) else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from lynx_cl.data.example import open_image
 from lynx_cl.data.readers import find_reader
@@ -17,28 +17,24 @@ from lynx_cl.errors import LynxError
 from lynx_cl.tasks import TaskCard, load_card
 
 LEARNED = ("train", "calibration")
-PRETRAINED = "pretrain"  # the split of drawn scenes that the embedded bases learned from
-LOOKED_AT = 6000  # of its pictures, of which there is no end
+LOOKED_AT = 6000  # scenes of those that an embedded base learned from, of which there are hundreds of thousands
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A source as it is learned from: its name, and the card, seed and limit that it is opened with.
-
-    `tested` and `learned` are the splits that are tested on and learned from; the latter alone of what a base knows.
-    """
+    """A source as it is learned from: its name, and the card, seed and limit that it is opened with. `learned` are the
+    splits that are learned from."""
 
     spec: str
     card: TaskCard | None = None
     seed: int = 0
     limit: int | None = None
-    tested: tuple[str, ...] = ("test",)
-    learned: tuple[str, ...] = LEARNED
+    learned: ClassVar[tuple[str, ...]] = LEARNED
 
-    @classmethod
-    def of_base(cls, spec: str) -> Drawn:
-        """A source that a base learned from, by its card."""
-        return cls(spec, tested=(), learned=(PRETRAINED,) if spec == NAME else LEARNED)
+    @property
+    def name(self) -> str:
+        """What it is called where sources are listed."""
+        return self.spec
 
     def looks(self, splits: Sequence[str]) -> Iterator[Look]:
         """How the pictures of some splits look, each once. Raises LynxError for what cannot be opened at all; a single
@@ -55,11 +51,6 @@ class Drawn:
                     continue
 
     def _pictures(self, split: str) -> Iterator[tuple[str, Any, tuple[int, int]]]:
-        if split == PRETRAINED:
-            for number in range(self.limit or LOOKED_AT):
-                image = SceneImage(split, self.seed, number)
-                yield image.scene.key, image, (SIDE, SIDE)
-            return
         reader, spec = find_reader(self.spec)
         if reader.pictures is not None:
             card = self.card or load_card(reader.card)
@@ -77,7 +68,30 @@ class Drawn:
             yield example.image_key, example.image, example.size
 
 
-def shared_pictures(sources: Sequence[Drawn]) -> Iterator[Twin]:
-    """Every picture of a test split of these sources that looks like one that any of them learns from."""
-    tested = [one for source in sources for one in source.looks(source.tested)]
-    yield from twins(tested, (one for source in sources for one in source.looks(source.learned)))
+@dataclass(frozen=True)
+class PretrainingScenes(Drawn):
+    """The first scenes that the embedded bases learned from."""
+
+    spec: str = NAME
+    learned: ClassVar[tuple[str, ...]] = ("pretrain",)
+
+    @property
+    def name(self) -> str:
+        return f"{self.spec} (the first {LOOKED_AT} that the base learned from)"
+
+    def _pictures(self, split: str) -> Iterator[tuple[str, Any, tuple[int, int]]]:
+        for number in range(LOOKED_AT):
+            image = SceneImage(split, self.seed, number)
+            yield image.scene.key, image, (SIDE, SIDE)
+
+
+def learned_by_base(spec: str) -> Drawn:
+    """A source that a base learned from, as its card names it."""
+    return PretrainingScenes() if spec == NAME else Drawn(spec)
+
+
+def shared_pictures(sources: Sequence[Drawn], known: Sequence[Drawn] = ()) -> Iterator[Twin]:
+    """Every picture of a test split of these sources that looks like one that any of them, or of those `known` already,
+    learns from."""
+    tested = [one for source in sources for one in source.looks(("test",))]
+    yield from twins(tested, (one for source in (*sources, *known) for one in source.looks(source.learned)))

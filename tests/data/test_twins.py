@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from lynx_cl.base.places import remember_base
 from lynx_cl.cli.main import main
 from lynx_cl.data.hygiene import Drawn, shared_pictures
 from lynx_cl.data.scenes import make_scene
@@ -106,9 +107,26 @@ def test_what_the_base_of_a_registry_learned_from_is_compared_too(folders, tmp_p
     assert facts(capsys, *check)[0] == 0  # no registry yet, so no base
     Registry(home / "registry").init(BASE, "nano", files={"router": b"statistics of the base"})
     code, found = facts(capsys, *check)
-    assert code == 1 and found["sources"] == [f"voc:{voc}", "scenes"]
+    assert code == 1 and found["sources"] == [f"voc:{voc}", "scenes (the first 20 that the base learned from)"]
     (line,) = found["shared"]
     assert "'004' looks like 'scenes/0/7' of scenes, pretrain" in line
+
+
+def test_a_base_that_learned_from_what_is_checked(folders, tmp_path, capsys):
+    """The source's own test pictures are still looked for, and each twin is told once."""
+    voc, _ = folders
+    photograph(5, (40, 30)).save(voc / "JPEGImages" / "001.jpg", quality=60)
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "config.json").write_text('{"model_type": "llava"}')
+    (base / "model.safetensors").write_bytes(b"")
+    (base / "base.yaml").write_text(json.dumps({"data": [f"voc:{voc}"]}))
+    registry = Registry(tmp_path / "home" / "registry")
+    registry.init(BASE, "mine", files={"router": b"statistics of the base"})
+    remember_base(registry, BASE, base)
+    code, found = facts(capsys, f"voc:{voc}", "--registry", "--home", str(tmp_path / "home"))
+    assert code == 1 and found["sources"] == [f"voc:{voc}"]
+    assert len(found["shared"]) == 1 and "'005' looks like '001'" in found["shared"][0]
 
 
 def test_broken_records_make_the_check_fail_and_do_not_stop_it(folders, capsys):
