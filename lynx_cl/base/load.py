@@ -13,7 +13,7 @@ from lynx_cl.base.card import BaseCard, find_base, read_card
 from lynx_cl.base.chat import chat_text, check_template, model_inputs
 from lynx_cl.base.fingerprint import fingerprint, fingerprint_folder
 from lynx_cl.base.processor import load_processor
-from lynx_cl.base.quantise import hushed, is_quantised, quantisation, quantised_fingerprint, scheme_of, settle
+from lynx_cl.base.quantise import is_quantised, quantisation, quantised_fingerprint, scheme_of, settle
 from lynx_cl.base.repair import repair
 from lynx_cl.errors import LynxError, UsageError
 
@@ -142,10 +142,7 @@ def _load_model(place: Path | str, reads_pictures: bool, dtype: Any, quantised: 
     loudness = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # it would draw a table of what is missing, which is refused below
     try:
-        with hushed():
-            model, found = kind.from_pretrained(
-                place, dtype=dtype, quantization_config=quantised, output_loading_info=True
-            )
+        model, found = kind.from_pretrained(place, dtype=dtype, quantization_config=quantised, output_loading_info=True)
     except (OSError, ValueError, ImportError, RuntimeError, KeyError, SafetensorError) as error:
         raise LynxError(f"base {place}: cannot be loaded: {_first_line(error)}") from None
     finally:

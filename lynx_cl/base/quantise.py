@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import logging
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +36,14 @@ def quantisation(scheme: str) -> Any:
     library = LIBRARIES[scheme]
     if importlib.util.find_spec(library) is None:
         raise LynxError(f"its card says quantise: {scheme}, which needs {library}; pip install 'lynx-cl[quantised]'")
-    with hushed():
-        if scheme == "int8":
-            from torchao.quantization import Int8WeightOnlyConfig
-            from transformers import TorchAoConfig
+    if scheme == "int8":
+        from torchao.quantization import Int8WeightOnlyConfig
+        from transformers import TorchAoConfig
 
-            return TorchAoConfig(Int8WeightOnlyConfig())
-        from transformers import BitsAndBytesConfig
+        return TorchAoConfig(Int8WeightOnlyConfig())
+    from transformers import BitsAndBytesConfig
 
-        return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4")
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4")
 
 
 def settle(model: Any) -> None:
@@ -131,14 +128,3 @@ def quantised_bytes(folder: Path, scheme: str, size: int | None) -> int:
         except (SafetensorError, OSError) as error:
             raise LynxError(f"{path}: not a safetensors file ({error}); restore it") from None
     return int(total)
-
-
-@contextmanager
-def hushed() -> Iterator[None]:
-    """Within it nothing is logged: both libraries tell of kernels for other machines as they are imported."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)

@@ -117,8 +117,8 @@ def add_base(
         "dtype": dtype,
         "quantise": quantise,
         "licence": licence,
+        "data": [absolute(spec) for spec in data or ()],
     }
-    given["data"] = [absolute(spec) for spec in data or ()]
     card = describe(folder, template=template, **given)
     path = write_card(folder, card)
     if as_json:

@@ -51,11 +51,6 @@ class Asked:
     version: TaskVersion
     spec: str
 
-    @property
-    def current(self) -> bool:
-        """Whether it is what answers the task's requests."""
-        return self.version.current
-
     def open(self, base: Base) -> DataSource:
         """Its source, asked as the version was. Raises as `open_source`."""
         data: Any = self.version.manifest.data
@@ -88,7 +83,7 @@ def score_across(
     """
     card = TaskCard(**asked.version.manifest.card)
     test = task_test(card, source, card.box_grammar(base.card.grammar), examples)
-    if asked.current:
+    if asked.version.current:
         with known.attached(base) as attachment:
             scored = measure(base, attachment, router, [test], several=router.config.several)
     else:

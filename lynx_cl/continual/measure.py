@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lynx_cl.base.heap import give_back
 from lynx_cl.continual.policy import handed_back, owner
 from lynx_cl.data.example import Example
 from lynx_cl.evaluation.generate import Request, answer
@@ -106,6 +107,7 @@ def measure(
             answers=tuple(blind),
             asked=sum(handed_back(decision, several) for decision in decisions) if several == "ask" else None,
         )
+        give_back()
     return results
 
 

@@ -51,8 +51,8 @@ def counting_source(pictures: PictureSet, wanted: Wanted) -> DataSource:
 def counts(picture: Picture, wanted: Wanted) -> Counter[str]:
     """How many of each label of the card's classes (empty: of any) a picture holds; none of those of a crowd."""
     classes = wanted.card.classes
-    fit = (target.label for target in picture.targets if not classes or target.label in classes)
-    return Counter(label for label in fit if label not in picture.crowds)
+    labels = (target.label for target in picture.targets if target.label not in picture.crowds)
+    return Counter(label for label in labels if not classes or label in classes)
 
 
 def _chosen(picture: Picture, held: Counter[str], wanted: Wanted) -> bool:

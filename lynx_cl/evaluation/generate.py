@@ -20,7 +20,6 @@ from transformers import LogitsProcessor, LogitsProcessorList
 
 from lynx_cl.banks.external import answer_outside
 from lynx_cl.base.chat import chat_text, model_inputs, picture_tokens
-from lynx_cl.base.heap import give_back
 from lynx_cl.data.template import stops
 from lynx_cl.router.embedders import Request, Rows, Sight
 
@@ -74,7 +73,6 @@ def answer(
     answers = [""] * len(requests)
     for places, inputs in _owned(base, attachment, requests, banks, answers, batch_size):
         _answer_batch(base, inputs, places, answers, max_new_tokens)
-        give_back()
     return answers
 
 

@@ -18,7 +18,7 @@ from lynx_cl.banks.growth import total_parameters
 from lynx_cl.base.card import BaseCard, read_card
 from lynx_cl.base.fingerprint import digest
 from lynx_cl.base.load import load_base
-from lynx_cl.base.quantise import LIBRARIES, hushed, quantisation, quantised_bytes, settle
+from lynx_cl.base.quantise import LIBRARIES, quantisation, quantised_bytes, settle
 from lynx_cl.base.taps import find_taps
 from lynx_cl.continual.config import AddConfig
 from lynx_cl.continual.trial import try_base
@@ -55,8 +55,7 @@ Saved = Callable[[str, str], Path]
 
 def plain(folder: Path, name: str, scheme: str) -> torch.nn.Module:
     kind = AutoModelForImageTextToText if FAMILIES[name].processor else AutoModelForCausalLM
-    with hushed():
-        model = kind.from_pretrained(folder, quantization_config=quantisation(scheme)).eval()
+    model = kind.from_pretrained(folder, quantization_config=quantisation(scheme)).eval()
     settle(model)
     return model
 

@@ -18,8 +18,7 @@ def queries(picture: Picture, asking: Asking) -> list[Query]:
         return []
     held = sorted({target.label for target in things})
     groups = {label: [t for t in things if t.label == label] for label in rng.sample(held, min(LABELS, len(held)))}
-    everything = (rng.choice(_ALL), things, "all")
-    made = [] if crowds else [everything]
+    made = [] if crowds else [(rng.choice(_ALL), things, "all")]
     made += [(plural(asking.name(label)), own, "label") for label, own in groups.items()]
     absent = [label for label in asking.labels if label not in held and label not in crowds]
     if absent and rng.random() < asking.wanted.card.absent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ def read_categories(text: str) -> dict[str, str]:
     """
     path = Path(text).expanduser()
     where, items = f"--categories {text}", text.split(",")
-    if "," not in text and path.is_file():  # a long list is no name that a file system knows
+    if os.path.isfile(path):  # which takes a list that is too long for a file's name as no file
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except UnicodeDecodeError as error:
