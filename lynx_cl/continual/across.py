@@ -36,8 +36,8 @@ class Across:
 
     def put(self, labels: Labels, source: str, score: float) -> None:
         """Takes in a score; of two on labels of one annotator, the second is named with its source."""
-        cells = self.scores.setdefault(" + ".join(labels.trained) or "unknown", {})
-        tested = labels.tested or "unknown"
+        trained, tested = (" + ".join(names) or "unknown" for names in (labels.trained, labels.tested))
+        cells = self.scores.setdefault(trained, {})
         if labels.task in cells.get(tested, {}):
             tested = f"{tested} ({source})"
         cells.setdefault(tested, {})[labels.task] = score

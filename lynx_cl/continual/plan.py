@@ -12,7 +12,7 @@ from lynx_cl.base.places import base_of
 from lynx_cl.continual.config import AddConfig, read_config
 from lynx_cl.continual.gates import Gates
 from lynx_cl.continual.outside import KIND, bank_settings, detector_name
-from lynx_cl.data.annotators import Labels, check_shared
+from lynx_cl.data.annotators import Labels, check_shared, labels_told
 from lynx_cl.data.readers import absolute
 from lynx_cl.data.sources import DataSource, open_source
 from lynx_cl.errors import LynxError, UsageError
@@ -163,11 +163,7 @@ def make_plan(
 
 def labels_of(version: TaskVersion) -> Labels:
     """Whose labels the bank of a version learned from, those that it started from included, and is tested on."""
-    data: Any = version.manifest.data
-    if "annotator" not in data:
-        return Labels(version.task, (), "")
-    trained = data.get("annotators", [data["annotator"]])
-    return Labels(version.task, tuple(trained), data.get("test_annotator", data["annotator"]))
+    return labels_told(version.task, version.manifest.data)
 
 
 def _check_shape(present: TaskVersion, config: AddConfig) -> None:

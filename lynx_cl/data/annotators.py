@@ -6,9 +6,9 @@ are ground truth (drawn or given boxes, people's own words) there is nothing to 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from lynx_cl.errors import LynxError
 
@@ -46,20 +46,38 @@ OPTIONS = {
 
 @dataclass(frozen=True)
 class Labels:
-    """Whose labels a task's bank was trained on, all of them, and whose it is tested on."""
+    """Whose labels a task's bank was trained on, all of them, and whose it is tested on: of labels that another
+    confirmed, both, since what it does not see is not asked."""
 
     task: str
     trained: tuple[str, ...]
-    tested: str
+    tested: tuple[str, ...]
 
     @property
-    def shared(self) -> bool:
-        """Whether it is tested on labels of a model that it learned from.
+    def shared(self) -> tuple[str, ...]:
+        """The models that had a part in what it learned from and in what it is tested on.
 
-        >>> Labels("a", ("owlv2",), "owlv2").shared, Labels("a", ("oracle",), "oracle").shared
-        (True, False)
+        >>> Labels("a", ("owlv2",), ("dino", "owlv2")).shared, Labels("a", ("oracle",), ("oracle",)).shared
+        (('owlv2',), ())
         """
-        return self.tested in self.trained and self.tested not in GROUND_TRUTH
+        return tuple(name for name in self.tested if name in self.trained and name not in GROUND_TRUTH)
+
+
+def labels_told(task: str, told: Mapping[str, Any]) -> Labels:
+    """The labels of a task by the facts of its data (`DataSource.summary`, or a manifest's `data`); unknown where those
+    do not say.
+
+    >>> labels_told("a", {"annotator": "owlv2", "confirmed_by": ["dino"], "test_annotator": "people"})
+    Labels(task='a', trained=('owlv2', 'dino'), tested=('people',))
+    """
+    if "annotator" not in told:
+        return Labels(task, (), ())
+    made = (told["annotator"], *told.get("confirmed_by", ()))
+    return Labels(
+        task,
+        tuple(told.get("annotators", made)),
+        (told["test_annotator"],) if "test_annotator" in told else made,
+    )
 
 
 def check_shared(labels: Iterable[Labels], allowed: bool) -> None:
@@ -67,10 +85,11 @@ def check_shared(labels: Iterable[Labels], allowed: bool) -> None:
     shared = [one for one in labels if one.shared]
     if allowed or not shared:
         return
-    told = ", ".join(f"'{one.task}' ({one.tested})" for one in shared)
+    told = ", ".join(f"'{one.task}' ({', '.join(one.shared)})" for one in shared)
     raise LynxError(
-        f"task {told}: its test labels were made by the model that made its training labels, so a score would reward "
-        "that model's mistakes; test on other labels (option test_annotator), or give --allow-shared-annotator"
+        f"task {told}: its test labels were made or confirmed by the model that made or confirmed its training labels, "
+        "so a score would reward that model's mistakes; test on other labels (option test_annotator), or give "
+        "--allow-shared-annotator"
     )
 
 

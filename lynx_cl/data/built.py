@@ -144,6 +144,7 @@ def built_source(folder: Path, wanted: Wanted) -> DataSource:
         splits,
         recipe,
         test_annotator=manifest.get("test_annotator", ""),
+        confirmed_by=tuple(manifest.get("confirmed_by", ())),
     )
 
 

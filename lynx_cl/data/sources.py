@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from lynx_cl.data.annotators import Labels, Relabelled
+from lynx_cl.data.annotators import OPTIONS, Labels, Relabelled, labels_told
 from lynx_cl.data.example import SPLITS, Example
 from lynx_cl.data.grammar import BoxGrammar
 from lynx_cl.data.pictures import DIGESTED, PictureSet, file_digests
@@ -29,7 +29,8 @@ class DataSource:
     `splits` holds for each of train, calibration and test a lazy sequence of groups; a group is the examples about one
     picture. `recipe` gives what the examples are a function of, file contents as digests. `remarks` says, a line each,
     what a user should know of the data before it is learned from; `problems` goes through all of it and tells, a line
-    each, what is broken, where the source is of that kind.
+    each, what is broken, where the source is of that kind. `confirmed_by` are further annotators without whose consent
+    nothing was kept; where another made the test split's labels, of the others alone.
     """
 
     name: str
@@ -42,11 +43,12 @@ class DataSource:
     remarks: Callable[[], Sequence[str]] = tuple
     problems: Callable[[], Iterator[str]] | None = None
     test_annotator: str = ""
+    confirmed_by: tuple[str, ...] = ()
 
     @property
     def labels(self) -> Labels:
         """Whose labels are learned from and tested on."""
-        return Labels(self.task, (self.annotator,), self.test_annotator or self.annotator)
+        return labels_told(self.task, self.summary())
 
     def groups(self, split: str) -> Groups:
         """The examples of a split, those about one picture together. Raises UsageError for an unknown split."""
@@ -73,6 +75,7 @@ class DataSource:
             "task": self.task,
             "annotator": self.annotator,
             **({"test_annotator": self.test_annotator} if self.test_annotator else {}),
+            **({"confirmed_by": list(self.confirmed_by)} if self.confirmed_by else {}),
             "licence": self.licence,
             "grammar": self.grammar,
             "pictures": {split: len(groups) for split, groups in self.splits.items()},
@@ -173,9 +176,17 @@ def open_source(
 
 def _annotated(source: DataSource, options: Mapping[str, str]) -> DataSource:
     """A source as its name says who made its labels."""
+    if not OPTIONS.keys() & options.keys():
+        return source
     annotator = options.get("annotator", source.annotator)
-    tested = options.get("test_annotator", annotator if "annotator" in options else source.labels.tested)
-    if (annotator, tested) == (source.annotator, source.labels.tested):
+    tested = options.get("test_annotator", annotator)
+    renamed = replace(
+        source,
+        annotator=annotator,
+        test_annotator=tested if tested != annotator else "",
+        confirmed_by=() if "annotator" in options else source.confirmed_by,
+    )
+    if renamed.labels == source.labels:
         return source
 
     def recipe() -> dict[str, Any]:
@@ -184,5 +195,4 @@ def _annotated(source: DataSource, options: Mapping[str, str]) -> DataSource:
     splits = {
         name: Relabelled(groups, tested if name == "test" else annotator) for name, groups in source.splits.items()
     }
-    other = tested if tested != annotator else ""
-    return replace(source, annotator=annotator, test_annotator=other, splits=splits, recipe=recipe)
+    return replace(renamed, splits=splits, recipe=recipe)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,39 @@ def photos(drawn: list[Scene], tmp_path_factory: pytest.TempPathFactory) -> Path
     return place
 
 
-def build(capsys: pytest.CaptureFixture[str], photos: Path, out: Path, *more: str) -> tuple[dict[str, Any], list[Any]]:
-    """The report of a build, and the records that it wrote."""
-    capsys.readouterr()
-    assert main(["data", "build", "scout", "--images", str(photos), "--out", str(out), "--json", *more]) == 0
-    report = json.loads(capsys.readouterr().out)
-    return report, [json.loads(line) for file in sorted(out.glob("*.jsonl")) for line in file.open()]
+@dataclass
+class Building:
+    """`data build scout` of the drawn pictures, into folders of one place."""
+
+    photos: Path
+    place: Path
+    capsys: pytest.CaptureFixture[str]
+
+    def run(self, out: str, *more: str) -> tuple[int, str, str]:
+        """The exit code, and what was said on each stream."""
+        self.capsys.readouterr()
+        code = main(["data", "build", "scout", "--images", str(self.photos), "--out", str(self.place / out), *more])
+        said = self.capsys.readouterr()
+        return code, said.out, said.err
+
+    def __call__(self, out: str, *more: str) -> tuple[dict[str, Any], list[Any]]:
+        """The report of a build that went well, and the records that it wrote."""
+        code, report, error = self.run(out, *more, "--json")
+        assert code == 0, error
+        return json.loads(report), [
+            json.loads(line) for file in sorted((self.place / out).glob("*.jsonl")) for line in file.open()
+        ]
+
+    def refused(self, *more: str) -> str:
+        """The one line with which a build is refused before it asks anybody."""
+        code, _, error = self.run("refused", *more)
+        assert code == 2 and error.count("\n") == 1
+        return error
+
+
+@pytest.fixture
+def build(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Building:
+    return Building(photos, tmp_path, capsys)
 
 
 def things_of(records: Sequence[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -62,14 +90,12 @@ def true_boxes(scene: Scene, label: str) -> list[Box]:
     return [tuple(v / SIDE for v in o.box) for o in scene.objects if o.category == label]  # type: ignore[misc]
 
 
-def test_a_detector_labels_what_given_boxes_confirm(
-    drawn: list[Scene], photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_detector_labels_what_given_boxes_confirm(drawn: list[Scene], build: Building) -> None:
     """The detector that ships, on scenes that it has not seen: what is kept lies on a thing of that name."""
     held = sorted({o.category for scene in drawn[:6] for o in scene.objects})[:6]
-    given = ("--boxes", f"coco:{photos.parent / 'boxes.json'}", "--categories", ",".join(held))
+    given = ("--boxes", f"coco:{build.photos.parent / 'boxes.json'}", "--categories", ",".join(held))
     more = ("--annotator", "detector:scenes-dino", "--second", "oracle", "--score", "0.5", "--doubled", "0.4")
-    report, records = build(capsys, photos, tmp_path / "d", *more, *given)
+    report, records = build("d", *more, *given)
     found = list(things_of(records))
     assert report["things"]["asked about"] > 3 and found
     assert report["refused"]["doubled"] > 0  # it boxes a thing many times
@@ -78,7 +104,7 @@ def test_a_detector_labels_what_given_boxes_confirm(
         assert thing["by"]["annotator"] == "scenes-dino" and len(thing["by"]["version"]) == 64
         assert thing["by"]["prompt"] == thing["label"] and thing["by"]["score"] >= 0.5
         assert thing["confirmed"]["annotator"] == "coco json" and thing["confirmed"]["iou"] >= 0.5
-    alone, _ = build(capsys, photos, tmp_path / "alone", *more[:2], *more[4:], *given[2:])
+    alone, _ = build("alone", *more[:2], *more[4:], *given[2:])
     assert alone["things"]["asked about"] >= report["things"]["asked about"]
 
 
@@ -126,13 +152,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("form", ["fractions", "thousandths", "pixels", "grammar"])
 def test_a_model_is_asked_step_by_step(
-    drawn: list[Scene],
-    photos: Path,
-    model: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    form: str,
+    drawn: list[Scene], model: Path, tmp_path: Path, build: Building, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     """What is there, where, in what words, and back: in whatever form it writes boxes."""
     scale = {"fractions": 1, "thousandths": 1000, "pixels": SIDE}.get(form, 1)
@@ -146,7 +166,7 @@ def test_a_model_is_asked_step_by_step(
     monkeypatch.setattr(asking, "answer", knowing)
     (tmp_path / "prompts.yaml").write_text(f"boxes: {form}\n")
     more = ("--annotator", f"vlm:{model}", "--prompts", str(tmp_path / "prompts.yaml"))
-    report, records = build(capsys, photos, tmp_path / "d", *more)
+    report, records = build("d", *more)
     assert report["pictures"]["kept"] > PICTURES / 2 and report["questions"]["phrase"] > PICTURES / 2
     near = {"fractions": 0.99, "thousandths": 0.98, "pixels": 0.97, "grammar": 0.8}[form]
     for number, thing in things_of(records):
@@ -159,42 +179,28 @@ def test_a_model_is_asked_step_by_step(
 
 
 def test_words_that_lead_elsewhere_are_not_asked(
-    drawn: list[Scene],
-    photos: Path,
-    model: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    drawn: list[Scene], model: Path, build: Building, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     knowing = Knowing(drawn, GRAMMARS["keyed"].write, astray=True)
     monkeypatch.setattr(asking, "answer", knowing)
-    report, _ = build(capsys, photos, tmp_path / "d", "--annotator", f"vlm:{model}", "--categories", "dog,cat,car,bird")
+    report, _ = build("d", "--annotator", f"vlm:{model}", "--categories", "dog,cat,car,bird")
     assert report["refused"]["led elsewhere"] > 0 and report["questions"].get("phrase", 0) == 0
     assert knowing.asked[0][0] == "Is there a bird in the picture?"  # of categories, each is asked about
 
 
-def test_a_model_that_writes_no_boxes_is_given_up(
-    photos: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_model_that_writes_no_boxes_is_given_up(model: Path, tmp_path: Path, build: Building) -> None:
     """A real model, with random weights: whatever it babbles, the build ends in one line and keeps nothing."""
     (tmp_path / "p.yaml").write_text("what: Dog or cat?\ntokens: 6\nboxes: pixels\n")
-    base = ("data", "build", "scout", "--images", str(photos), "--out", str(tmp_path / "d"))
-    asked = ("--annotator", f"vlm:{model}", "--second", "oracle", "--boxes", f"coco:{photos.parent / 'boxes.json'}")
-    capsys.readouterr()
-    code = main([*base, *asked, "--prompts", str(tmp_path / "p.yaml")])
-    error = capsys.readouterr().err
-    assert code == 1 or "pictures that the annotator knows nothing of" in error
-    assert "Traceback" not in error
-    assert main([*base, "--annotator", "vlm:nowhere"]) == 2
-    assert "nowhere" in capsys.readouterr().err.splitlines()[-1]
+    given = ("--second", "oracle", "--boxes", f"coco:{build.photos.parent / 'boxes.json'}")
+    code, _, error = build.run("d", "--annotator", f"vlm:{model}", *given, "--prompts", str(tmp_path / "p.yaml"))
+    left = f"no question is left of {PICTURES} pictures ({PICTURES} unlabelled); see {tmp_path / 'd' / 'report.json'}"
+    assert code == 1 and error.splitlines()[-1] == f"lynx-cl: {build.photos}: {left}"
+    assert not list((tmp_path / "d").glob("*.jsonl"))
+    assert "nowhere" in build.refused("--annotator", "vlm:nowhere")
 
 
 def test_a_bank_says_where_and_its_base_what(
-    drawn: list[Scene],
-    photos: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    drawn: list[Scene], tmp_path: Path, build: Building, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = learned_base()
     registry = learned_registry(tmp_path / "registry", base, "counting", "grounding")
@@ -212,16 +218,13 @@ def test_a_bank_says_where_and_its_base_what(
     monkeypatch.setattr(knowing, "_say", said)
     monkeypatch.setattr(asking, "answer", knowing)
     home = ("--home", str(tmp_path))
-    report, records = build(capsys, photos, tmp_path / "d", "--annotator", "bank:grounding", *home)
+    report, records = build("d", "--annotator", "bank:grounding", *home)
     assert report["pictures"]["kept"] > PICTURES / 2
     assert {bool(where.fullmatch(text)): bank for text, bank in knowing.asked} == {True: "grounding", False: None}
     by = next(things_of(records))[1]["by"]
     assert by["annotator"] == "tiny/grounding@1" and where.fullmatch(by["prompt"])
-    arguments = ["data", "build", "scout", "--images", str(photos), "--out", str(tmp_path / "e"), *home]
     for name, words in (("bank:counting", "is of kind counting"), ("bank:boats", "no such task")):
-        assert main([*arguments, "--annotator", name]) == 2
-        error = capsys.readouterr().err
-        assert words in error and error.count("\n") == 1
+        assert words in build.refused("--annotator", name, *home)
 
 
 def test_boxes_of_voc_are_given_boxes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -232,7 +235,7 @@ def test_boxes_of_voc_are_given_boxes(tmp_path: Path, capsys: pytest.CaptureFixt
         noise = np.random.default_rng(number).integers(0, 256, (30, 40, 3), np.uint8)
         Image.fromarray(noise).save(folder / "JPEGImages" / f"{number:03}.jpg")
     more = ("--annotator", "oracle", "--boxes", f"voc:{folder}", "--categories", "WBC=white blood cell")
-    report, records = build(capsys, folder / "JPEGImages", tmp_path / "d", *more)
+    report, records = Building(folder / "JPEGImages", tmp_path, capsys)("d", *more)
     assert report["refused"]["off the list"] == 4
     for _, thing in things_of(records):
         assert thing["label"] == "white blood cell" and thing["box"] == [0.0, 0.0, 0.5, 0.5]
@@ -240,9 +243,9 @@ def test_boxes_of_voc_are_given_boxes(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.slow
-def test_a_bank_learns_from_what_was_built(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    given = ("--annotator", "oracle", "--boxes", f"coco:{photos.parent / 'boxes.json'}")
-    build(capsys, photos, tmp_path / "d", *given)
+def test_a_bank_learns_from_what_was_built(tmp_path: Path, build: Building) -> None:
+    given = ("--annotator", "oracle", "--boxes", f"coco:{build.photos.parent / 'boxes.json'}")
+    build("d", *given)
     home = tmp_path / "home"
     arguments = ("add-task", "grounding", "--data", f"scout:{tmp_path / 'd'}", "--bank", "lora", "--json", *SHORT)
     facts = json.loads(lynx(*arguments, home=home).stdout)

@@ -27,6 +27,7 @@ from lynx_cl.registry import faults
 from tests.continual.process import ENVIRONMENT
 from tests.continual.study_tiny import curves, write_base, write_study
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # sums round alike, in a cell of its own process too
 METHODS = {"zero-shot": None, "ewc": {"pictures": 2}, "lynx": {"prompts": 12}}
 
 
@@ -40,9 +41,9 @@ def table(home: Home, name: str = "short") -> list[dict[str, Any]]:
     return [one.facts() for one in cell_tables(study_folder(home, name))]
 
 
-def learned(home: Home) -> Any:
-    """What the cells had learned, up to the rounding of another number of threads."""
-    return pytest.approx(curves(study_folder(home, "short")), rel=1e-2)
+def learned(home: Home) -> list[float]:
+    """What the cells had learned, to the last bit: weights that answer alike still score differently."""
+    return curves(study_folder(home, "short"))
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +51,10 @@ def undisturbed(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[H
     """A home in which the short study was run in turn, and the study's file."""
     home = Home(tmp_path_factory.mktemp("undisturbed"))
     file = write_study(home.path / "experiments" / "short.yaml", base, METHODS)
-    ran = run_study(home, read_study(str(file), [], home), lambda line: None)
-    assert [cell.label for cell in ran.whole] == list(METHODS) and not ran.failed
+    ran = process(home, file)
+    out, error = ran.communicate(timeout=300)
+    assert ran.returncode == 0, error
+    assert [one["method"] for one in json.loads(out)] == list(METHODS)
     return home, file
 
 
@@ -59,7 +62,7 @@ def process(home: Home, file: Path, *settings: str, fault: str | None = None) ->
     command = [sys.executable, "-m", "lynx_cl", "experiment", "run", str(file), *settings, "--json"]
     return subprocess.Popen(
         [*command, "--home", str(home.path)],
-        env={**ENVIRONMENT, **({faults.VARIABLE: fault} if fault else {})},
+        env={**ENVIRONMENT, **ONE_THREAD, **({faults.VARIABLE: fault} if fault else {})},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -112,7 +115,7 @@ def test_killed_it_goes_on_to_the_same_table(undisturbed: tuple[Home, Path], tmp
     again = process(home, file)
     out, error = again.communicate(timeout=300)
     assert again.returncode == 0, error
-    assert json.loads(out) == table(undisturbed[0]) and curves(study_folder(home, "short")) == learned(undisturbed[0])
+    assert json.loads(out) == table(undisturbed[0]) and learned(home) == learned(undisturbed[0])
     assert error.count("measure: after") == 4 - len(measured)  # what learns nothing is measured once, as the base alone
 
 
@@ -125,8 +128,8 @@ def test_killed_ten_times_at_random_it_comes_to_the_same_table(
     file = undisturbed[1]
     begun, timed = time.monotonic(), Home(tmp_path / "timed")
     process(timed, file, f"executor={executor}").communicate(timeout=300)
-    whole, expected = time.monotonic() - begun, curves(study_folder(timed, "short"))
-    assert expected == learned(undisturbed[0])
+    whole = time.monotonic() - begun
+    assert learned(timed) == learned(undisturbed[0])
     times = random.Random(executor)
     kills = ended = struck = 0  # a kill strikes where a stage was whole and another was not
     while kills < 10 or not ended:
@@ -142,7 +145,7 @@ def test_killed_ten_times_at_random_it_comes_to_the_same_table(
             continue
         ended += 1
         assert json.loads(out) == table(undisturbed[0]), error
-        assert curves(study_folder(home, "short")) == expected
+        assert learned(home) == learned(undisturbed[0])
     assert struck > 3
 
 
@@ -194,7 +197,7 @@ def test_local_processes_give_the_same_table(undisturbed: tuple[Home, Path], tmp
     ran = process(home, file, "executor=processes", "workers=2")
     out, error = ran.communicate(timeout=300)
     assert ran.returncode == 0, error
-    assert json.loads(out) == table(undisturbed[0]) and curves(study_folder(home, "short")) == learned(undisturbed[0])
+    assert json.loads(out) == table(undisturbed[0]) and learned(home) == learned(undisturbed[0])
     again = process(home, file, "executor=processes")
     out, error = again.communicate(timeout=300)
     assert json.loads(out) == table(undisturbed[0]) and "started" not in error  # what is whole starts no process

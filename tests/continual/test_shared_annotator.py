@@ -48,8 +48,8 @@ def test_an_add_on_shared_labels_is_refused_unless_told(tmp_path: Path) -> None:
     with pytest.raises(LynxError, match=r"'cells' \(owlv2\): .* give --allow-shared-annotator"):
         plan(tmp_path, "cells", spec)
     assert plan(tmp_path, "cells", spec, allow_shared=True).labels.shared
-    assert plan(tmp_path, "cells", f"{spec}&test_annotator=people").labels == Labels("cells", ("owlv2",), "people")
-    assert plan(tmp_path, "cells", f"voc:{folder}").labels == Labels("cells", ("voc xml",), "voc xml")
+    assert plan(tmp_path, "cells", f"{spec}&test_annotator=people").labels == Labels("cells", ("owlv2",), ("people",))
+    assert plan(tmp_path, "cells", f"voc:{folder}").labels == Labels("cells", ("voc xml",), ("voc xml",))
 
 
 def test_an_add_scores_the_tasks_before_it_too(tmp_path: Path) -> None:
@@ -60,14 +60,26 @@ def test_an_add_scores_the_tasks_before_it_too(tmp_path: Path) -> None:
     plan(tmp_path, "cells", spec, allow_shared=True)
 
 
+def test_who_confirmed_labels_had_a_part_in_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """People's boxes that a detector confirmed, of which it left out what it does not see: in training and in tests."""
+    kept = Labels("cells", ("coco json", "dino"), ("coco json", "dino"))
+    own = {"annotator": "coco json", "confirmed_by": ["dino"]}
+    registry = registry_of(tmp_path, cells=own, apart={**own, "test_annotator": "people"})
+    assert labels_of(registry.task("cells")) == kept and kept.shared == ("dino",)
+    assert not labels_of(registry.task("apart")).shared
+    assert main(["evaluate", "--home", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert "task 'cells' (dino)" in error and "apart" not in error and error.count("\n") == 1
+
+
 def test_an_update_remembers_whose_labels_its_bank_began_from(tmp_path: Path) -> None:
     registry_of(tmp_path, cells={"annotator": "dino", "test_annotator": "people", "annotators": ["owlv2", "dino"]})
-    assert labels_of(Registry(tmp_path / "registry").task("cells")) == Labels("cells", ("owlv2", "dino"), "people")
+    assert labels_of(Registry(tmp_path / "registry").task("cells")) == Labels("cells", ("owlv2", "dino"), ("people",))
     folder = small_voc(tmp_path / "voc")
     spec = f"voc:{folder}?annotator=people&test_annotator=owlv2"
     with pytest.raises(LynxError, match=r"'cells' \(owlv2\)"):
         plan(tmp_path, "cells", spec, update=True)
-    assert plan(tmp_path, "cells", spec, update=True, anew=True).labels == Labels("cells", ("people",), "owlv2")
+    assert plan(tmp_path, "cells", spec, update=True, anew=True).labels == Labels("cells", ("people",), ("owlv2",))
     kept = plan(tmp_path, "cells", f"voc:{folder}", update=True)
     assert kept.labels.trained == ("owlv2", "dino", "voc xml")
 

@@ -19,21 +19,23 @@ GROUNDING, CELLS = load_card("grounding"), load_card("cells")
 @pytest.mark.parametrize(
     ("labels", "shared"),
     [
-        (Labels("a", ("owlv2",), "owlv2"), True),
-        (Labels("a", ("oracle", "owlv2"), "owlv2"), True),
-        (Labels("a", ("owlv2",), "people"), False),
-        (Labels("a", ("owlv2",), "grounding-dino"), False),
-        (Labels("a", ("oracle",), "oracle"), False),
-        (Labels("a", ("voc xml",), "voc xml"), False),
-        (Labels("a", (), ""), False),
+        (Labels("a", ("owlv2",), ("owlv2",)), ("owlv2",)),
+        (Labels("a", ("oracle", "owlv2"), ("owlv2",)), ("owlv2",)),
+        (Labels("a", ("owlv2",), ("people",)), ()),
+        (Labels("a", ("owlv2",), ("grounding-dino",)), ()),
+        (Labels("a", ("oracle",), ("oracle",)), ()),
+        (Labels("a", ("voc xml",), ("voc xml",)), ()),
+        (Labels("a", (), ()), ()),
+        (Labels("a", ("coco json", "dino"), ("coco json", "dino")), ("dino",)),
+        (Labels("a", ("x", "y", "z"), ("z", "people", "x")), ("z", "x")),
     ],
 )
-def test_a_model_s_labels_are_shared_and_the_truth_is_not(labels: Labels, shared: bool) -> None:
-    assert labels.shared is shared
+def test_a_model_s_labels_are_shared_and_the_truth_is_not(labels: Labels, shared: tuple[str, ...]) -> None:
+    assert labels.shared == shared
 
 
 def test_the_refusal_names_every_task_and_its_annotator() -> None:
-    labels = [Labels("a", ("owlv2",), "owlv2"), Labels("b", ("oracle",), "oracle"), Labels("c", ("x",), "x")]
+    labels = [Labels(task, (name,), (name,)) for task, name in (("a", "owlv2"), ("b", "oracle"), ("c", "x"))]
     with pytest.raises(LynxError, match=r"task 'a' \(owlv2\), 'c' \(x\): .*--allow-shared-annotator") as refused:
         check_shared(labels, allowed=False)
     assert "\n" not in str(refused.value)
@@ -47,9 +49,9 @@ def test_a_source_s_name_says_who_labelled_it(tmp_path: Path) -> None:
     assert plain.annotator in GROUND_TRUTH and not plain.labels.shared
     assert "test_annotator" not in plain.summary()
     guessed = open_source(f"voc:{folder}?annotator=owlv2", CELLS)
-    assert guessed.labels == Labels("cells", ("owlv2",), "owlv2") and guessed.labels.shared
+    assert guessed.labels == Labels("cells", ("owlv2",), ("owlv2",)) and guessed.labels.shared
     apart = open_source(f"voc:{folder}?annotator=owlv2&test_annotator=people", CELLS)
-    assert apart.labels == Labels("cells", ("owlv2",), "people")
+    assert apart.labels == Labels("cells", ("owlv2",), ("people",))
     assert apart.summary()["annotator"] == "owlv2" and apart.summary()["test_annotator"] == "people"
     told = {split: {e.provenance.annotator for e in apart.examples(split)} for split in ("train", "test")}
     assert told == {"train": {"owlv2"}, "test": {"people"}}

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lynx_cl.base.nano.clear import MARGIN, nearest, rank
 from lynx_cl.base.nano.model import GRID
-from lynx_cl.base.nano.questions import MARGIN, nearest, rank
 from lynx_cl.data.scenes.categories import COCO
 from lynx_cl.data.scenes.draw import GROUNDS
 from lynx_cl.data.scenes.places import COLUMNS, ROWS, SIDE

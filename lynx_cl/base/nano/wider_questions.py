@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from lynx_cl.base.nano import questions as first
-from lynx_cl.base.nano.questions import MARGIN, Made, Question, put, single
+from lynx_cl.base.nano.clear import MARGIN, single
+from lynx_cl.base.nano.questions import Made, Question, put
 from lynx_cl.data.scenes.categories import BY_NAME, COCO
 from lynx_cl.data.scenes.scene import SIZES, Scene
 from lynx_cl.data.words import number_word

@@ -39,7 +39,7 @@ def scouted_source(spec: Spec, wanted: Wanted) -> DataSource:
         raise LynxError(
             f"{folder / MANIFEST}: its pictures were in {images}; name their folder, scout:{folder}?images="
         )
-    annotator, licence = manifest["annotators"][0]["annotator"], manifest["licence"]
+    (annotator, *confirmed_by), licence = (one["annotator"] for one in manifest["annotators"]), manifest["licence"]
     provenance = Provenance(f"scout:{folder.name}", annotator, licence)
     lines = {split: _Lines(folder, split, manifest["files"], wanted.limit) for split in SPLITS}
 
@@ -68,6 +68,7 @@ def scouted_source(spec: Spec, wanted: Wanted) -> DataSource:
         wanted.grammar.name,
         {split: Lazy(len(lines[split]), maker(split)) for split in SPLITS},
         recipe,
+        confirmed_by=tuple(confirmed_by),
         problems=lambda: _problems(lines, images, provenance),
     )
 

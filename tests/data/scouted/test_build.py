@@ -68,6 +68,22 @@ def test_a_killed_build_goes_on_and_makes_no_shard_twice(folder, tmp_path, capsy
     assert not list(out.rglob(".unfinished-*"))
 
 
+def test_all_its_annotators_had_a_part_in_its_labels(folder, tmp_path, capsys):
+    built(capsys, folder, tmp_path / "a")
+    path = tmp_path / "a" / "scout.json"
+    told = json.loads(path.read_text())
+    (own,) = (one["annotator"] for one in told["annotators"])
+    path.write_text(json.dumps({**told, "annotators": [*told["annotators"], {"annotator": "dino"}]}))
+
+    def labels(options: str = ""):
+        return open_source(f"scout:{path.parent}{options}", load_card("grounding")).labels
+
+    assert labels().trained == labels().tested == (own, "dino") and labels().shared == ("dino",)
+    apart = labels("?test_annotator=people")
+    assert (apart.trained, apart.tested, apart.shared) == ((own, "dino"), ("people",), ())
+    assert labels("?annotator=owlv2").trained == ("owlv2",)
+
+
 def test_it_is_a_source_whose_answers_are_true_and_splits_apart(folder, tmp_path, capsys):
     built(capsys, folder, tmp_path / "a")
     source = open_source(f"scout:{tmp_path / 'a'}", load_card("grounding"))
