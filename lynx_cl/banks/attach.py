@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from lynx_cl.banks.base import Bank
+from lynx_cl.base.spread import put_beside
 from lynx_cl.base.taps import Tap
 from lynx_cl.errors import LynxError, UsageError
 from lynx_cl.registry.snapshot import BASE_TASK
@@ -63,6 +64,7 @@ class Attachment:
             raise LynxError(f"bank '{name}' is attached already")
         for site in bank.sites:
             self._hook(site)
+        put_beside(bank, self.model)
         self.banks[name] = bank
 
     def remove(self, name: str) -> None:

@@ -23,6 +23,7 @@ from lynx_cl.banks.growth import active_parameters, total_parameters
 from lynx_cl.base.fingerprint import fingerprint_folder
 from lynx_cl.base.places import detector_place
 from lynx_cl.base.settings import Settings
+from lynx_cl.base.spread import device_of
 from lynx_cl.base.taps import Tap
 from lynx_cl.data.grammar import get_grammar
 from lynx_cl.errors import LynxError, UsageError
@@ -66,7 +67,7 @@ class ExternalBank(Bank):
 
         Raises UsageError where there is none.
         """
-        device = next(model.parameters()).device
+        device = device_of(model)
         if config.digest:
             return cls(config, (config.model,), device)
         folder = detector_folder(config.model)

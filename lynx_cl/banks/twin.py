@@ -26,6 +26,7 @@ from lynx_cl.banks.ffn import FeedForward, read_feed_forward
 from lynx_cl.banks.growth import active_parameters
 from lynx_cl.base.quantise import is_packed, is_quantised
 from lynx_cl.base.settings import Settings
+from lynx_cl.base.spread import is_elsewhere
 from lynx_cl.base.taps import Tap
 from lynx_cl.errors import LynxError
 
@@ -160,6 +161,11 @@ class TwinBank(Bank):
                 raise LynxError(
                     f"tap {tap.name}: its weights are quantised, so that a twin bank cannot add to them; take --bank "
                     "lora, or load the base in full"
+                )
+            if is_elsewhere(module):
+                raise LynxError(
+                    f"tap {tap.name}: its weights are not in the memory that computes (device_map), so that a twin "
+                    "bank cannot add to them; take --bank lora"
                 )
             if tap.sparse:
                 parts[tap.name] = SparseTwin(module, config)

@@ -23,6 +23,8 @@ class BaseCard(Settings):
     `chat_template` is a file beside the weights that is used in place of the processor's own template.
     `dtype` is what the base computes in: `auto` is that of its weights as they lie on disk.
     `quantise` keeps its linear layers in 8 bits (int8) or 4 (nf4): see `lynx_cl.base.quantise`.
+    `device_map` spreads it over GPUs, main memory and disk as accelerate's strategies of that name do, within the
+    `max_memory` of each ({"0": "20GiB", "cpu": "40GiB"}): see `lynx_cl.base.spread`.
     `understanding` is True for a base whose own task is the embedded world's image understanding: then it is measured.
     `pretraining` tells how the base was made, `data` from which sources, as `--data` names them: test pictures are
     looked for among theirs (`lynx-cl data check --registry`).
@@ -36,6 +38,8 @@ class BaseCard(Settings):
     packs: bool = False
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantise: Literal["none", "int8", "nf4"] = "none"
+    device_map: Literal["none", "auto", "balanced", "sequential"] = "none"
+    max_memory: dict[str, str] = Field(default_factory=dict)
     chat_template: str | None = None
     understanding: bool = False
     pretraining: str = ""

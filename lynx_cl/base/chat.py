@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lynx_cl.base.processor import continues_in_suffix
+from lynx_cl.base.spread import device_of
 from lynx_cl.errors import LynxError
 
 if TYPE_CHECKING:
@@ -137,5 +138,6 @@ def model_inputs(
         **options,
     )
     inputs.pop("labels", None)  # PaliGemma's writes them for every call
-    kept = {name: value.to(base.model.device) for name, value in inputs.items()}
+    device = device_of(base.model)
+    kept = {name: value.to(device) for name, value in inputs.items()}
     return {name: value.to(base.model.dtype) if value.is_floating_point() else value for name, value in kept.items()}

@@ -7,12 +7,13 @@ import json
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lynx_cl.base.quantise import plain_tensors
+from lynx_cl.base.spread import owners, weight
 from lynx_cl.errors import LynxError
 
 if TYPE_CHECKING:
@@ -33,18 +34,37 @@ def digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
     sha = hashlib.sha256()
     whole = [plain for name, tensor in tensors for plain in plain_tensors(name, tensor)]
     for name, tensor in sorted(whole, key=lambda item: item[0]):
-        header = json.dumps([name, str(tensor.dtype), list(tensor.shape)])
-        sha.update(header.encode())
-        flat = tensor.detach().contiguous().reshape(-1).cpu()
-        sha.update(flat.view(torch.uint8).numpy().data)
+        _take_in(sha, name, tensor)
     return sha.hexdigest()
+
+
+def model_digest(model: nn.Module) -> str:
+    """The digest of a model's state; what lies elsewhere (`lynx_cl.base.spread`) is read one tensor at a time.
+
+    >>> model = nn.Linear(2, 3)
+    >>> model_digest(model) == digest(model.state_dict().items())
+    True
+    """
+    if not any(parameter.is_meta for parameter in model.parameters()):
+        return digest(model.state_dict().items())
+    sha = hashlib.sha256()
+    for name, module, own in sorted(owners(model), key=lambda item: item[0]):
+        _take_in(sha, name, weight(module, own))
+    return sha.hexdigest()
+
+
+def _take_in(sha: Any, name: str, tensor: Tensor) -> None:
+    header = json.dumps([name, str(tensor.dtype), list(tensor.shape)])
+    sha.update(header.encode())
+    flat = tensor.detach().contiguous().reshape(-1).cpu()
+    sha.update(flat.view(torch.uint8).numpy().data)
 
 
 def fingerprint(model: PreTrainedModel) -> str:
     """Digest of a model in memory: its state and its configuration, less the keys that loading changes."""
     config = json.loads(model.config.to_json_string(use_diff=False))
     text = json.dumps(_without(config), sort_keys=True)
-    return hashlib.sha256((digest(model.state_dict().items()) + text).encode()).hexdigest()
+    return hashlib.sha256((model_digest(model) + text).encode()).hexdigest()
 
 
 def fingerprint_folder(path: str | Path, more: Sequence[str] = ()) -> str:

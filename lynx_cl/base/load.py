@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from lynx_cl.base.fingerprint import fingerprint, fingerprint_folder
 from lynx_cl.base.processor import load_processor
 from lynx_cl.base.quantise import is_quantised, quantisation, quantised_fingerprint, scheme_of, settle
 from lynx_cl.base.repair import repair
+from lynx_cl.base.spread import clear_away, device_of, spreading
 from lynx_cl.errors import LynxError, UsageError
 
 SPARE = 64  # tokens that a tokenizer may have past those embedded: some are never used
@@ -63,10 +65,10 @@ def load_base(name_or_path: str, *, dtype: str | None = None, card: BaseCard | N
 
     transformers_logging.disable_progress_bar()
     try:
-        quantised = quantisation(card.quantise)
+        options = {"quantization_config": quantisation(card.quantise), **spreading(card)}
     except LynxError as error:
         raise LynxError(f"base {place}: {error}") from None
-    model = _load_model(place, reads_pictures, DTYPES[dtype], quantised)
+    model = _load_model(place, reads_pictures, DTYPES[dtype], options)
     try:
         processor = load_processor(place, model_type, reads_pictures)
         if card.chat_template is not None and isinstance(place, Path):
@@ -81,9 +83,9 @@ def load_base(name_or_path: str, *, dtype: str | None = None, card: BaseCard | N
     model.requires_grad_(False).eval()
     for tensor in (*model.parameters(), *model.buffers()):
         # out of the mapped file, where tensors lie at odd addresses: a product's last bits can depend on alignment
-        if not is_quantised(tensor):
+        if not (is_quantised(tensor) or tensor.is_meta):
             tensor.data = tensor.data.clone()
-    if model.device.type == "cpu" and model.dtype == torch.float32:
+    if device_of(model).type == "cpu" and model.dtype == torch.float32:
         use_cpu_kernels(model)
     return base
 
@@ -134,19 +136,21 @@ def _picture() -> Any:
     return Image.linear_gradient("L").resize((72, 56)).convert("RGB")
 
 
-def _load_model(place: Path | str, reads_pictures: bool, dtype: Any, quantised: Any) -> Any:
+def _load_model(place: Path | str, reads_pictures: bool, dtype: Any, options: Mapping[str, Any]) -> Any:
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
     from transformers.utils import logging as transformers_logging
 
     kind: Any = AutoModelForImageTextToText if reads_pictures else AutoModelForCausalLM
     loudness = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # it would draw a table of what is missing, which is refused below
+    model = None
     try:
-        model, found = kind.from_pretrained(place, dtype=dtype, quantization_config=quantised, output_loading_info=True)
+        model, found = kind.from_pretrained(place, dtype=dtype, output_loading_info=True, **options)
     except (OSError, ValueError, ImportError, RuntimeError, KeyError, SafetensorError) as error:
         raise LynxError(f"base {place}: cannot be loaded: {_first_line(error)}") from None
     finally:
         transformers_logging.set_verbosity(loudness)
+        clear_away(model, options)
     missing, other = sorted(found["missing_keys"]), found.get("mismatched_keys") or ()
     if missing or other:
         # transformers fills such tensors with random numbers and goes on

@@ -84,6 +84,13 @@ def add_base(
     quantise: Annotated[
         str | None, typer.Option("--quantise", help="Keep its linear layers in 8 bits (int8) or 4 (nf4), or none.")
     ] = None,
+    device_map: Annotated[
+        str | None,
+        typer.Option("--device-map", help="Spread it over GPUs, memory and disk: auto, balanced, sequential; or none."),
+    ] = None,
+    max_memory: Annotated[
+        list[str] | None, typer.Option("--max-memory", help="What it may take of a place: 0=20GiB, cpu=40GiB.")
+    ] = None,
     template: Annotated[
         Path | None, typer.Option("--chat-template", help="A Jinja file to use in place of the processor's own.")
     ] = None,
@@ -116,6 +123,8 @@ def add_base(
         "grammar": grammar,
         "dtype": dtype,
         "quantise": quantise,
+        "device_map": device_map,
+        "max_memory": dict(_amount(text) for text in max_memory or ()),
         "licence": licence,
         "data": [absolute(spec) for spec in data or ()],
     }
@@ -176,6 +185,13 @@ def pretrain_base(
         from lynx_cl.continual.nano import finish
 
         print_facts({"base": base, **finish(base, note)})
+
+
+def _amount(text: str) -> tuple[str, str]:
+    place, equals, amount = text.partition("=")
+    if not (place and equals and amount):
+        raise UsageError(f"--max-memory {text}: give it as PLACE=AMOUNT, as in cpu=40GiB or 0=20GiB")
+    return place, amount
 
 
 def told(tap: Tap) -> tuple[str, str, str]:

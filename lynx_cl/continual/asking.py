@@ -11,6 +11,7 @@ import torch
 from lynx_cl.banks.attach import Attachment, attach
 from lynx_cl.base.load import Base, load_base
 from lynx_cl.base.places import base_of
+from lynx_cl.base.spread import move
 from lynx_cl.continual.outside import read_bank
 from lynx_cl.continual.programme import Programme, boxes_in, names_in, says_yes, write_box
 from lynx_cl.data.grammar import BoxGrammar, get_grammar
@@ -157,7 +158,7 @@ def open_bank(
         raise UsageError(f"annotator 'bank:{task}': is of kind {card.kind}; give a task of kind {' or '.join(called)}")
     base = load_base(base_of(registry))
     _to_device(base)
-    bank = read_bank(registry, version, base).to(base.model.device)
+    bank = read_bank(registry, version, base)
     attachment = attach(base.model, list(bank.taps))
     attachment.add(task, bank)
     programme = programme.model_copy(update={"where": card.prompts.train[0], "describe": "", "boxes": "grammar"})
@@ -186,4 +187,4 @@ def _settings(programme: Programme, names: Sequence[str], grammar: BoxGrammar) -
 
 def _to_device(base: Base) -> None:
     if torch.cuda.is_available():
-        base.model.to("cuda")
+        move(base.model, torch.device("cuda"))

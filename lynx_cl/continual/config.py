@@ -12,6 +12,7 @@ from lynx_cl.base.settings import Settings, layered, read_settings
 from lynx_cl.training.config import TrainConfig, TrainerSettings
 
 DEFAULTS = Path(__file__).with_name("add.yaml")
+DEFAULT_KIND = "lora"  # of a bank; it reached what twins reach at a quarter of the growth (experiments/experts.yaml)
 
 
 class DataSettings(Settings):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lynx_cl.base.card import BaseCard, find_base, read_card
 from lynx_cl.base.places import base_of
-from lynx_cl.continual.config import AddConfig, read_config
+from lynx_cl.continual.config import DEFAULT_KIND, AddConfig, read_config
 from lynx_cl.continual.gates import Gates
 from lynx_cl.continual.outside import KIND, bank_settings, detector_name
 from lynx_cl.data.annotators import Labels, check_shared, labels_told
@@ -24,9 +24,6 @@ from lynx_cl.training.ranks import asked_rank
 if TYPE_CHECKING:
     from lynx_cl.data.grammar import BoxGrammar
     from lynx_cl.registry.views import TaskVersion
-
-
-DEFAULT_KIND = "twin"
 
 
 @dataclass(frozen=True)
@@ -130,6 +127,11 @@ def make_plan(
     base_card = read_card(place) if isinstance(place, Path) else BaseCard(name=str(place))
     spec = absolute(spec)
     source = open_source(spec, card, seed=config.data.seed, limit=config.data.limit, base_grammar=base_card.grammar)
+    if base_card.device_map != "none" and asked_rank(config.trainer).world > 1:
+        raise UsageError(
+            f"base {base_card.name}: its card spreads it (device_map: {base_card.device_map}), so one process trains; "
+            "leave out trainer.devices, or set device_map: none"
+        )
     annotators: tuple[str, ...] = ()
     if update and not anew:
         annotators = labels_of(present).trained

@@ -8,7 +8,7 @@ from typing import Any
 from lynx_cl.banks.base import Bank, build_bank
 from lynx_cl.banks.external import ExternalBank
 from lynx_cl.banks.peft_format import import_adapter
-from lynx_cl.base.fingerprint import digest
+from lynx_cl.base.fingerprint import digest, model_digest
 from lynx_cl.base.load import Base, check_scheme, load_base
 from lynx_cl.base.taps import find_taps
 from lynx_cl.continual.learned import Learned, learned
@@ -69,7 +69,7 @@ def train(
     if plan.adapter is not None or isinstance(bank, ExternalBank):
         what = bank.config.model if isinstance(bank, ExternalBank) else plan.adapter
         say(f"train: nothing; the bank is {what}")
-        frozen, own = digest(base.model.state_dict().items()), digest(bank.state().items())
+        frozen, own = model_digest(base.model), digest(bank.state().items())
         stopped = "adapter" if plan.adapter is not None else plan.kind
         return TrainResult(0.0, 0, stopped, 0, 0.0, [], frozen, frozen, own)
 

@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 
 from lynx_cl.base.chat import chat_text, model_inputs
 from lynx_cl.base.load import image_token_id
+from lynx_cl.base.spread import device_of
 from lynx_cl.base.taps import find_taps
 from lynx_cl.errors import LynxError
 from lynx_cl.router.embedders import Request, Rows, unit
@@ -53,7 +54,7 @@ class TrunkEmbedder:
         self.digest = f"{base.fingerprint}-{tap.layer}-words"
         self.layer = tap.name.rpartition(".")[0]
         self._words = base.model.get_input_embeddings()
-        self._weights = torch.tensor([1.0, 1.0, PICTURE], device=base.model.device)[:, None]
+        self._weights = torch.tensor([1.0, 1.0, PICTURE], device=device_of(base.model))[:, None]
         self._image_token = token
 
     def embed(self, requests: Sequence[Request]) -> Rows:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lynx_cl.banks.base import build_bank
 from lynx_cl.base.quantise import held_bytes, plain_tensors
+from lynx_cl.base.spread import in_memory, owners
 from lynx_cl.base.taps import Tap
 
 MATRIX = 16  # bytes of a parameter in a matrix: itself, its gradient, Muon's momentum and the best copy, in fp32
@@ -35,9 +36,10 @@ class Need:
 
 
 def weight_bytes(model: nn.Module) -> int:
-    """Bytes of a model's parameters and buffers, tied ones once."""
+    """Bytes of a model's parameters and buffers that lie in memory, tied ones once."""
     tensors = {id(t): t for t in (*model.parameters(), *model.buffers())}
-    return sum(held_bytes(t) for t in tensors.values())
+    away = {id(getattr(module, own)) for _, module, own in owners(model) if not in_memory(module, own)}
+    return sum(held_bytes(t) for key, t in tensors.items() if key not in away)
 
 
 def trained_bytes(parameters: Iterable[nn.Parameter]) -> int:

@@ -17,6 +17,7 @@ from lynx_cl.banks.attach import Attachment
 from lynx_cl.banks.base import Bank
 from lynx_cl.banks.recompute import recomputed
 from lynx_cl.base import heap
+from lynx_cl.base.spread import device_of, is_spread, move, put_beside
 from lynx_cl.errors import LynxError
 from lynx_cl.training.config import TrainConfig, learning_rate
 from lynx_cl.training.feature_cache import FeatureCache, caches
@@ -135,11 +136,11 @@ class StepModule(pl.LightningModule):
             self.log(f"val/loss/{name}".rstrip("/"), value)
 
     def on_fit_start(self) -> None:
-        self._home = self._base[0].device
-        self._base[0].to(self.device)
+        self._home = device_of(self._base[0])
+        move(self._base[0], self.device)
 
     def on_fit_end(self) -> None:
-        self._base[0].to(self._home)
+        move(self._base[0], self._home)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         rate = learning_rate(self.config, self.steps_done, self.elapsed())
@@ -196,6 +197,10 @@ class BankModule(StepModule):
 
     def trained(self) -> Iterable[nn.Parameter]:
         return self.bank.parameters()
+
+    def on_train_start(self) -> None:
+        if is_spread(self._base[0]):  # Lightning has moved all of the bank to one device
+            put_beside(self.bank, self._base[0])
 
     @contextmanager
     def acting(self, batch: Any) -> Iterator[None]:

@@ -25,6 +25,9 @@ class ModelPart:
         if not names or any(name not in known for name in names):
             missing = next((name for name in names if name not in known), "nothing")
             raise LynxError(f"training: the model has no parameter {missing}; name parameters that it has")
+        away = next((name for name in names if known[name].is_meta), None)
+        if away is not None:
+            raise LynxError(f"training: {away} is not in the memory that computes (device_map); train a bank beside it")
         self.names = list(names)
         self._model = model
         self._own = {name: known[name] for name in names}

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from lynx_cl.banks.attach import attach
 from lynx_cl.banks.base import Bank
-from lynx_cl.base.fingerprint import digest
+from lynx_cl.base.fingerprint import digest, model_digest
 from lynx_cl.base.load import Base
 from lynx_cl.errors import LynxError
 from lynx_cl.training.checkpoint import FILE, Checkpoint, optimizer_tensors, read_checkpoint, restore_optimizer
@@ -71,7 +71,7 @@ def train_bank(
         model = sharded(base.model, rank)
 
     def frozen() -> str:
-        return digest(model.state_dict().items())
+        return model_digest(model)
 
     before = frozen()
     with attach(model, bank.taps) as attachment:

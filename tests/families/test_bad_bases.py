@@ -151,7 +151,7 @@ def test_doctor_tries_a_base(folder: Path, capsys: pytest.CaptureFixture[str], m
 
     found = checks(0)
     assert list(found) == [
-        *("weights", "loads", "chat template", "picture", "whole picture", "forward", "taps", "bank twin", "bank lora")
+        *("weights", "loads", "chat template", "picture", "whole picture", "forward", "taps", "bank lora", "bank twin")
     ]
     assert "wide and tall" in found["whole picture"]["value"] and "crops" in found["whole picture"]["advice"]
     assert "2, from model.language_model.layers.1.mlp" in found["taps"]["value"]
@@ -164,7 +164,8 @@ def test_doctor_tries_a_base(folder: Path, capsys: pytest.CaptureFixture[str], m
     free = type("Memory", (), {"available": 400_000})
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
     small = checks(1)
-    assert "taps.every" in small["bank twin"]["advice"] and small["loads"]["ok"]
+    assert "taps.every" in small["bank lora"]["advice"] and not small["bank lora"]["ok"] and small["loads"]["ok"]
+    assert "taps.every" in small["bank twin"]["advice"] and small["bank twin"]["ok"]  # nobody need take it
     free.available = 1000
     assert list(checks(1)) == ["weights"]
 

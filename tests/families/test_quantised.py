@@ -140,7 +140,7 @@ def test_what_is_packed_takes_no_twin(saved: Saved, name: str, scheme: str) -> N
 def test_doctor_tries_it(saved: Saved, name: str, scheme: str) -> None:
     found = {one.name: one for one in try_base(str(saved(name, scheme)), AddConfig(), lambda text: None)}
     assert found["forward"].ok and found["bank lora"].ok and "an add needs about" in found["bank lora"].value
-    assert found["bank twin"].ok == (scheme == "int8")
+    assert found["bank twin"].ok and (found["bank twin"].value == "does not fit") == (scheme == "nf4")
 
 
 def test_a_missing_library_is_named(saved: Saved, name: str, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from lynx_cl.base.spread import move
 from lynx_cl.continual.method import method
 from lynx_cl.continual.one_model import FineTuning, OneModel
 from lynx_cl.training.module import Added as AddedLoss
@@ -38,7 +39,7 @@ class Lwf(OneModel):
         before = PartModule(model, ModelPart(model, self.part.names), course.training(self.config.learning_rate))
 
         def distilled(module: StepModule, batch: Any, logits: Tensor) -> Tensor:
-            model.to(logits.device)
+            move(model, logits.device)
             with torch.no_grad():
                 told = before.logits(batch)
             now, then = (F.log_softmax(part.float() / heat, -1) for part in (logits, told))
