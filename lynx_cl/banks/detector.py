@@ -68,24 +68,30 @@ class DetectorLabeller:
             output = model(**inputs)
             if "input_ids" not in output:
                 output["input_ids"] = inputs["input_ids"]
+        found: list[list[Thing]] = [[] for _ in batch]
+        sizes = [image.size for image in images]
+        for place in range(len(texts[0])):
+            own = output
+            if self._apart:  # read together, a box would go to the name that fits it best, and to no other
+                own = type(output)(logits=output.logits[..., place, None], pred_boxes=output.pred_boxes)
             told = processor.post_process_grounded_object_detection(
-                output, threshold=0.0, target_sizes=[image.size[::-1] for image in images], text_labels=texts
+                own,
+                threshold=0.0,
+                target_sizes=[size[::-1] for size in sizes],
+                text_labels=[[names[place]] for names in texts],
             )
-        return [
-            self._things(one, names, image.size) for one, (_, names), image in zip(told, batch, images, strict=True)
-        ]
+            for things, one, names, size in zip(found, told, texts, sizes, strict=True):
+                things += self._things(one, names[place], size)
+        return found
 
-    def _things(self, told: Any, names: Sequence[str], size: tuple[int, int]) -> list[Thing]:
+    def _things(self, told: Any, name: str, size: tuple[int, int]) -> list[Thing]:
         scores = [round(value, SCORES) for value in told["scores"].float().tolist()]
-        boxes = told["boxes"].float().tolist()
-        labels = told["labels"].tolist() if len(names) > 1 else [0] * len(scores)
-        made: dict[str, list[Thing]] = {name: [] for name in names}
-        for score, pixels, label in sorted(zip(scores, boxes, labels, strict=True), key=lambda one: -one[0]):
-            name = names[label]
+        made: list[Thing] = []
+        for score, pixels in sorted(zip(scores, told["boxes"].float().tolist(), strict=True), key=lambda one: -one[0]):
             box = self._box(pixels, size)
-            if score >= self.score and score > 0 and box is not None and len(made[name]) < MOST:
-                made[name].append(Thing(name, box, score, name))
-        return [thing for things in made.values() for thing in things]
+            if score >= self.score and score > 0 and box is not None and len(made) < MOST:
+                made.append(Thing(name, box, score, name))
+        return made
 
     def _box(self, pixels: Sequence[float], size: tuple[int, int]) -> Box | None:
         box = rounded([round(value, PIXELS) / side for value, side in zip(pixels, size * 2, strict=True)])

@@ -5,41 +5,56 @@ Formats: https://cocodataset.org/#format-data, https://www.lvisdataset.org/datas
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from lynx_cl.data.example import SPLITS, Lazy, Picture, Provenance
 from lynx_cl.data.instances import Instances, read_instances
-from lynx_cl.data.pictures import PictureSet, check_disjoint, licence_of, split_of
+from lynx_cl.data.pictures import PictureSet, check_disjoint, licence_of, split_of, told_from
 from lynx_cl.errors import LynxError, UsageError
 
 ANNOTATOR = "coco json"
+_ROBOFLOW = "_annotations.coco.json"
 _PARTS = {"train": "train", "val": "calibration", "calibration": "calibration", "test": "test"}
 Row = tuple[Instances, int, Path]  # a file, the row of a picture in it, and the folder that its pictures lie in
 
 
 def read_coco(folder: Path) -> PictureSet:
-    """The pictures of a COCO folder: `annotations/instances_NAME.json`, pictures in `NAME/` or `images/`.
+    """The pictures of a COCO folder: `annotations/instances_NAME.json`, pictures in `NAME/` or `images/`; or as
+    Roboflow exports it, `NAME/_annotations.coco.json` beside its pictures.
 
-    NAME says the split: train*, val* or calibration*, test*. Without a test file val is the test split, and a tenth of
-    train the calibration split. Crowds (iscrowd 1) are no single things: they are told apart, without boxes. Raises
-    UsageError for a path that is no COCO folder, LynxError naming file and record for what is wrong.
+    NAME says the split: train*, val* or calibration*, test*; a single file of another name (CVAT's `default`) is split
+    by the pictures' names. Without a test file val is the test split, and a tenth of train the calibration split.
+    Crowds (iscrowd 1) are no single things: they are told apart, without boxes. Raises UsageError for a path that is no
+    COCO folder, LynxError naming file and record for what is wrong.
     """
-    parts: dict[str, dict[str, Row]] = defaultdict(dict)
-    files = sorted((folder / "annotations").glob("instances_*.json"))
-    for file in files:
+    places: list[tuple[str, Path, Path]] = []  # of each file: the name that says its split, and where its pictures lie
+    for file in sorted((folder / "annotations").glob("instances_*.json")):
         name = file.stem.removeprefix("instances_")
+        places.append((name, file, folder / name if (folder / name).is_dir() else folder / "images"))
+    places += [(file.parent.name, file, file.parent) for file in sorted(folder.glob(f"*/{_ROBOFLOW}"))]
+    parts: dict[str, list[Row]] = defaultdict(list)
+    for name, file, place in places:
         part = next((part for prefix, part in _PARTS.items() if name.startswith(prefix)), None)
-        if part is None:
-            raise LynxError(f"{file}: rename it to instances_train*, _val*, _calibration* or _test*, for its split")
-        place = folder / name if (folder / name).is_dir() else folder / "images"
-        parts[part] |= _rows(read_instances(file), place)
+        if part is None and len(places) > 1:
+            raise LynxError(
+                f"{file}: rename it, to train*, val*, calibration* or test* in place of {name}, for its split"
+            )
+        rows = _rows(read_instances(file), place)
+        if part is not None:
+            parts[part] += rows
+            continue
+        for row in rows:
+            parts[split_of(Path(row[0].names[row[1]]).name)].append(row)
     if "train" not in parts:
         raise UsageError(
-            f"coco:{folder}: no annotations/instances_train*.json; give the folder that holds 'annotations'"
+            f"coco:{folder}: no annotations/instances_train*.json, and no train/{_ROBOFLOW}; give the folder that "
+            "holds 'annotations'"
         )
-    return _set("coco", folder, parts, files)
+    return _set("coco", folder, parts, [file for _, file, _ in places])
 
 
 def read_lvis(folder: Path) -> PictureSet:
@@ -49,22 +64,53 @@ def read_lvis(folder: Path) -> PictureSet:
     val is the test split, a tenth of train the calibration split. LVIS names only some of the things of a picture:
     tasks that count or list everything get wrong answers from it. Raises as `read_coco` does.
     """
-    parts: dict[str, dict[str, Row]] = defaultdict(dict)
+    parts: dict[str, list[Row]] = defaultdict(list)
     files = sorted([*folder.glob("lvis_v*.json"), *(folder / "annotations").glob("lvis_v*.json")])
     for file in files:
         part = {"train": "train", "val": "calibration"}.get(file.stem.rpartition("_")[2])
         if part is not None:
-            parts[part] |= _rows(read_instances(file, "coco_url"), folder)
+            parts[part] += _rows(read_instances(file, "coco_url"), folder)
     if "train" not in parts:
         raise UsageError(f"lvis:{folder}: no lvis_v1_train.json; give the folder that holds it")
     return _set("lvis", folder, parts, files)
 
 
-def _rows(instances: Instances, place: Path) -> dict[str, Row]:
-    return {Path(name).name: (instances, row, place) for row, name in enumerate(instances.names)}
+def _rows(instances: Instances, place: Path) -> list[Row]:
+    return [(instances, row, place) for row in range(len(instances.names))]
 
 
-def _set(kind: str, folder: Path, parts: dict[str, dict[str, Row]], files: Sequence[Path]) -> PictureSet:
+def _keyed(folder: Path, listed: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, Row]]:
+    """The pictures of each split by key: a file's name, or its path in the folder where several have that name.
+
+    Raises LynxError for a picture that one split lists twice."""
+    places: dict[str, str] = {}  # of each file name: its one path, or nothing where there are several
+    for row in chain.from_iterable(listed.values()):
+        path = _file(row)
+        if places.setdefault(os.path.basename(path), path) != path:
+            places[os.path.basename(path)] = ""
+    parts: dict[str, dict[str, Row]] = {}
+    for split, rows in listed.items():
+        own: dict[str, Row] = {}
+        for row in rows:
+            path = _file(row)
+            key = os.path.basename(path) if places[os.path.basename(path)] else told_from(Path(path), folder)
+            if key in own:
+                raise LynxError(f"{row[0].file}: lists the picture {row[0].names[row[1]]} twice; list it once")
+            own[key] = row
+        parts[split] = own
+    return parts
+
+
+def _file(row: Row) -> str:
+    """Where the file of a picture lies."""
+    instances, number, place = row
+    name = instances.names[number]
+    url = name.startswith(("http://", "https://"))
+    return os.path.join(place, *name.split("/")[-2:]) if url else os.path.join(place, name)
+
+
+def _set(kind: str, folder: Path, listed: Mapping[str, Sequence[Row]], files: Sequence[Path]) -> PictureSet:
+    parts = _keyed(folder, listed)
     if "test" not in parts and "calibration" in parts:
         parts["test"] = parts.pop("calibration")
     if "calibration" not in parts:
@@ -98,8 +144,5 @@ def _set(kind: str, folder: Path, parts: dict[str, dict[str, Row]], files: Seque
 
 
 def _picture(key: str, instances: Instances, row: int, place: Path, source: Provenance) -> Picture:
-    name = instances.names[row]
-    url = name.startswith(("http://", "https://"))
-    image = place.joinpath(*name.split("/")[-2:]) if url else place / name
     targets, crowds = instances.targets(row), instances.crowded(row)
-    return Picture(key, image, instances.size(row), targets, source, crowds=crowds)
+    return Picture(key, Path(_file((instances, row, place))), instances.size(row), targets, source, crowds=crowds)

@@ -85,7 +85,7 @@ def read_instances(file: Path, name_key: str = "file_name") -> Instances:
     """Reads a file; crowds (iscrowd 1) are no single things and are told apart, without boxes.
 
     `name_key` is where an image's record has its file. Raises LynxError naming file and line for a record that lacks
-    what it needs, and a file without pictures or categories.
+    what it needs, a file without pictures, categories or annotations, and two pictures of one id.
     """
     names: list[str] = []
     ids, sizes = array("q"), array("q")
@@ -117,9 +117,12 @@ def read_instances(file: Path, name_key: str = "file_name") -> Instances:
             raise LynxError(f"{_at(file, record)}: {error} is missing; give a COCO detection file") from None
         except (ValueError, TypeError, AttributeError, OverflowError) as error:
             raise LynxError(f"{_at(file, record)}: not a COCO detection file ({error})") from None
-    for section in ("images", "categories"):
+    for section in ("images", "categories", "annotations"):
         if section not in sections:
-            raise LynxError(f"{file}: '{section}' is missing; give a COCO detection file")
+            raise LynxError(f"{file}: '{section}' is missing or empty; give a COCO detection file")
+    own, counts = np.unique(np.array(ids, np.int64), return_counts=True)
+    if (counts > 1).any():
+        raise LynxError(f"{file}: {counts[counts > 1][0]} pictures have the id {own[counts > 1][0]}; give each its own")
     made = _sorted(file, names, ids, sizes, (owners, numbers, categories, boxes), labels, general)
     return replace(made, crowds=frozenset(crowds))
 

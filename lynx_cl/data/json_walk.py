@@ -84,8 +84,9 @@ def _lines(file: BinaryIO) -> Iterator[Record]:
             continue
         try:
             yield Record(json.loads(text), start + len(line) - len(text), len(text), number)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             reason = f"no JSON ({error.msg})" if isinstance(error, json.JSONDecodeError) else "not UTF-8"
+            reason = "no JSON (nested too deeply)" if isinstance(error, RecursionError) else reason
             yield Record(None, start, len(line), number, error=reason)
 
 

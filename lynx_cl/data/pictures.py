@@ -26,7 +26,7 @@ class PictureSet:
     `phrased` says that pictures hold phrases, so that none must be read to know whether it can be asked about;
     `remarks` are what a user should know of the set, a line each; `categories` are the labels that the set has words
     for, each with its supercategory, empty where none is said; empty as a whole where only the pictures tell. `crowded`
-    says that some pictures hold crowds.
+    says that some pictures hold crowds; `facts` is what its examples are a function of besides its files.
     """
 
     name: str
@@ -39,6 +39,7 @@ class PictureSet:
     remarks: tuple[str, ...] = ()
     categories: Mapping[str, str] = field(default_factory=dict)
     crowded: bool = False
+    facts: Mapping[str, object] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raises LynxError for an empty set, a picture in two splits, and a picture whose annotation or file is wrong.

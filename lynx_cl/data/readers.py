@@ -140,6 +140,15 @@ def _pictures(module: str, function: str) -> Callable[[Spec, Wanted], PictureSet
     return lambda spec, wanted: getattr(import_module(f"lynx_cl.data.{module}"), function)(Path(spec.place))
 
 
+def _voc(spec: Spec, wanted: Wanted) -> PictureSet:
+    from lynx_cl.data.voc import read_voc
+
+    first = spec.options.get("first", "1")
+    if first not in ("0", "1"):
+        raise UsageError(f"data source '{spec.text}': first = '{first}': boxes are counted from 1 or from 0")
+    return read_voc(Path(spec.place), int(first))
+
+
 def _optioned(module: str, function: str) -> Callable[[Spec, Wanted], PictureSet]:
     return lambda spec, wanted: getattr(import_module(f"lynx_cl.data.{module}"), function)(spec)
 
@@ -161,7 +170,11 @@ READERS: dict[str, Reader] = {
         optional=True,
     ),
     "scenes": Reader("drawn scenes with exact boxes, asked about as the task does", open=_scenes, place=NOTHING),
-    "voc": Reader("a Pascal VOC folder: Annotations, JPEGImages, ImageSets/Main", _pictures("voc", "read_voc")),
+    "voc": Reader(
+        "a Pascal VOC folder: Annotations, JPEGImages, ImageSets/Main",
+        _voc,
+        options={"first": "what its boxes are counted from: 1 as in VOC, or 0"},
+    ),
     "coco": Reader("a COCO folder: annotations/instances_*.json and its pictures", _pictures("coco", "read_coco")),
     "lvis": Reader("an LVIS folder: lvis_v1_*.json and COCO's pictures", _pictures("coco", "read_lvis")),
     "refcoco": Reader(

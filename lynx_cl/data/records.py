@@ -216,6 +216,8 @@ class Records:
                             open_image(Path(talk.image))
                     except LynxError as error:
                         yield f"{part.path}, {record.place}: {error}"
+        if not tally.seen:
+            yield f"{', '.join(str(part.path) for part in self.parts)}: no record; give a file that holds some"
 
     def _pass(self, tally: Tally) -> list[Any]:
         offset, length, parts, splits = array("Q"), array("I"), array("B"), array("B")

@@ -57,8 +57,10 @@ def read_refcoco(spec: Spec) -> PictureSet:
         try:
             row, place, part = rows[ref["image_id"]], places[ref["ann_id"]], str(ref["split"])
             sentences = [str(sentence.get("sent") or sentence["raw"]).strip() for sentence in ref["sentences"]]
-        except (KeyError, TypeError, AttributeError) as error:
+        except KeyError as error:
             raise LynxError(f"{where}: {error} is missing, or not in instances.json; fetch the set again") from None
+        except (TypeError, AttributeError) as error:
+            raise LynxError(f"{where}: not a ref ({error}); fetch the set again") from None
         named[part][row] += [_Ref(place, sentence) for sentence in sentences if sentence]
     parts, remarks = _parts(named, spec, instances)
     licence = licence_of(folder)

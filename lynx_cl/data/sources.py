@@ -114,6 +114,7 @@ def picture_source(
             "pictures": {split: len(groups) for split, groups in splits.items()},
             "files": file_digests(pictures),
             **({"crowds": CROWDS} if pictures.crowded else {}),
+            **pictures.facts,
             **made,
         }
 

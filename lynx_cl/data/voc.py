@@ -1,6 +1,7 @@
 """Reads Pascal VOC folders: ImageSets/Main/{train,val,test}.txt, Annotations/*.xml, JPEGImages/*.
 
-Boxes of VOC are 1-based and inclusive: xmin 1 and xmax W span a picture of width W. Format: the VOC 2012 development
+Boxes of VOC are 1-based and inclusive: xmin 1 and xmax W span a picture of width W. Tools that export its form often
+count from 0 (option first=0), where 0 and W span it. Format: the VOC 2012 development
 kit (Everingham et al. 2012), section 'Annotations'.
 """
 
@@ -28,8 +29,9 @@ GROUPS = {
 CLASSES = {label: group for group, labels in GROUPS.items() for label in labels}
 
 
-def read_voc(folder: Path) -> PictureSet:
-    """The pictures of a VOC folder, by its own lists: train, val (calibration) and test.
+def read_voc(folder: Path, first: int = 1) -> PictureSet:
+    """The pictures of a VOC folder, by its own lists: train, val (calibration) and test. `first` is what its boxes are
+    counted from.
 
     Without a test list val is the test split, and a tenth of train the calibration split; without any list the pictures
     are split by their names. Raises UsageError for a path that is no VOC folder, LynxError for lists that are empty or
@@ -44,14 +46,16 @@ def read_voc(folder: Path) -> PictureSet:
     source = Provenance(f"voc:{folder.name}", ANNOTATOR, licence)
 
     def pictures(names: Sequence[str]) -> Sequence[Picture]:
-        return Lazy(len(names), lambda i: read_picture(folder, names[i], source))
+        return Lazy(len(names), lambda i: read_picture(folder, names[i], source, first))
 
     splits = {split: pictures(names) for split, names in keys.items()}
     annotations = [folder / "Annotations" / f"{name}.xml" for names in keys.values() for name in names]
-    return PictureSet(f"voc:{folder}", ANNOTATOR, licence, splits, folder, (*lists, *annotations), categories=CLASSES)
+    facts = {} if first == 1 else {"first": first}
+    files = (*lists, *annotations)
+    return PictureSet(f"voc:{folder}", ANNOTATOR, licence, splits, folder, files, categories=CLASSES, facts=facts)
 
 
-def read_picture(folder: Path, key: str, provenance: Provenance) -> Picture:
+def read_picture(folder: Path, key: str, provenance: Provenance, first: int = 1) -> Picture:
     """One picture of a VOC folder with all its objects.
 
     Raises LynxError naming the file, and the object's number from 1, for what is missing or wrong: BrokenPicture where
@@ -60,7 +64,7 @@ def read_picture(folder: Path, key: str, provenance: Provenance) -> Picture:
     path = folder / "Annotations" / f"{key}.xml"
     root = _parsed(path)
     image = _image(folder, key, root.findtext("filename") or "")
-    size, targets, faults = _things(root, path)
+    size, targets, faults = _things(root, path, first)
     if faults:
         raise BrokenPicture(faults)
     return Picture(key, image, size, targets, provenance)
@@ -71,7 +75,7 @@ def read_things(path: Path) -> tuple[tuple[int, int], tuple[Target, ...], tuple[
 
     Raises LynxError naming a file that is missing or no annotation.
     """
-    return _things(_parsed(path), path)
+    return _things(_parsed(path), path, 1)
 
 
 def _parsed(path: Path) -> ET.Element:
@@ -83,23 +87,28 @@ def _parsed(path: Path) -> ET.Element:
         raise LynxError(f"{path}: not valid XML ({error}); correct it") from None
 
 
-def _things(root: ET.Element, path: Path) -> tuple[tuple[int, int], tuple[Target, ...], tuple[str, ...]]:
+def _things(root: ET.Element, path: Path, first: int) -> tuple[tuple[int, int], tuple[Target, ...], tuple[str, ...]]:
     size = (int(read_number(root, "size/width", path)), int(read_number(root, "size/height", path)))
     targets, faults = [], []
     for number, item in enumerate(root.iter("object"), 1):
         try:
-            targets.append(_target(item, size, f"{path}, object {number}"))
+            targets.append(_target(item, size, f"{path}, object {number}", first))
         except LynxError as error:
             faults.append(str(error))
     return size, tuple(targets), tuple(faults)
 
 
-def _target(item: ET.Element, size: tuple[int, int], where: str) -> Target:
+def _target(item: ET.Element, size: tuple[int, int], where: str, first: int) -> Target:
     label = (item.findtext("name") or "").strip()
     if not label:
         raise LynxError(f"{where}: has no name; give it one")
     x0, y0, x1, y1 = (read_number(item, f"bndbox/{side}", where) for side in ("xmin", "ymin", "xmax", "ymax"))
-    return Target(label, normalise((x0 - 1, y0 - 1, x1, y1), size, where))
+    try:
+        return Target(label, normalise((x0 - first, y0 - first, x1, y1), size, where))
+    except LynxError as error:
+        if first == 1 and min(x0, y0) == 0 and "outside" in str(error):
+            raise LynxError(f"{error}; where boxes are counted from 0, say so: voc:FOLDER?first=0") from None
+        raise
 
 
 def _keys(folder: Path) -> tuple[dict[str, list[str]], list[Path]]:

@@ -11,7 +11,7 @@ from lynx_cl.data.coco import read_coco, read_lvis
 from lynx_cl.data.example import SPLITS, Picture, Provenance, Target
 from lynx_cl.data.instances import read_instances
 from lynx_cl.data.json_walk import CHUNK
-from lynx_cl.data.pictures import PictureSet
+from lynx_cl.data.pictures import PictureSet, split_of
 from lynx_cl.data.readers import problems
 from lynx_cl.data.scenes import make_scene
 from lynx_cl.data.scenes.coco_json import to_coco
@@ -57,6 +57,69 @@ def test_a_coco_folder_is_a_source(folder):
     assert source.annotator == "coco json" and len(source.digest()) == 64
     for example in source.examples("train"):
         assert example.targets[0].label in example.prompt
+
+
+@pytest.mark.parametrize("layout", ["roboflow", "cvat"])
+def test_other_tools_folders(folder, tmp_path_factory, layout):
+    """What Roboflow exports has a file in each split's folder; what CVAT exports is one file that names no split."""
+    plain = read_coco(folder).splits
+    other = tmp_path_factory.mktemp(layout)
+    if layout == "roboflow":
+        for name, short in (("train2017", "train"), ("val2017", "valid"), ("test", "test")):
+            told = json.loads((folder / "annotations" / f"instances_{name}.json").read_text())
+            (other / short).mkdir()
+            (other / short / "_annotations.coco.json").write_text(json.dumps(told))
+            for image in told["images"]:
+                (folder / "images" / image["file_name"]).rename(other / short / image["file_name"])
+        parts = read_coco(other).splits
+        assert {split: [p.key for p in part] for split, part in parts.items()} == {
+            split: [p.key for p in part] for split, part in plain.items()
+        }
+        assert [p.targets for p in parts["train"]] == [p.targets for p in plain["train"]]
+    else:
+        drawn = [make_scene("train", 5, index) for index in range(30)]
+        (other / "annotations").mkdir()
+        (other / "images").mkdir()
+        (other / "annotations" / "instances_default.json").write_text(json.dumps(to_coco(drawn)))
+        for scene, image in zip(drawn, to_coco(drawn)["images"], strict=True):
+            scene.image.save(other / "images" / image["file_name"])
+        parts = read_coco(other).splits
+        assert {split: {split_of(p.key) for p in part} for split, part in parts.items()} == {s: {s} for s in SPLITS}
+        assert sum(map(len, parts.values())) == 30
+    assert all(picture.open().size == picture.size for part in parts.values() for picture in part)
+
+
+def test_pictures_of_one_name_in_two_folders_are_two(folder):
+    """Numbered anew in each split, or in each folder of a split: no picture takes another's place."""
+    for name in ("train2017", "val2017", "test"):
+        path = folder / "annotations" / f"instances_{name}.json"
+        told = json.loads(path.read_text())
+        for number, image in enumerate(told["images"]):
+            new = folder / name / f"{number % 2}" / f"{number // 2}.png"
+            new.parent.mkdir(parents=True, exist_ok=True)
+            (folder / "images" / image["file_name"]).rename(new)
+            image["file_name"] = f"{number % 2}/{number // 2}.png"
+        path.write_text(json.dumps(told))
+    parts = read_coco(folder).splits
+    assert {split: len(part) for split, part in parts.items()} == {"train": 4, "calibration": 4, "test": 4}
+    assert parts["train"][0].key == "train2017/0/0.png" and parts["test"][3].key == "test/1/1.png"
+    for index, picture in enumerate(parts["train"]):
+        assert picture.open().tobytes() == make_scene("train", 0, index).image.tobytes()
+
+
+def test_a_picture_that_is_listed_twice(folder):
+    def twice(whole):
+        whole["images"].append({**whole["images"][0], "id": 9999})
+
+    change(folder, twice)
+    with pytest.raises(LynxError, match=r"train2017\.json: lists the picture .*\.png twice; list it once"):
+        read_coco(folder)
+    change(folder, lambda whole: whole["images"][-1].update(id=whole["images"][0]["id"]))
+    with pytest.raises(LynxError, match=r"train2017\.json: 2 pictures have the id \d+; give each its own"):
+        read_coco(folder)
+    change(folder, lambda whole: (whole["images"].pop(), whole.pop("annotations")))
+    with pytest.raises(LynxError, match=r"train2017\.json: 'annotations' is missing or empty"):
+        read_coco(folder)
 
 
 def test_crowds_are_told_apart(folder):

@@ -53,14 +53,16 @@ def test_a_walk_gives_what_json_load_gives(tmp_path_factory, whole, chunk, inden
 
 def test_a_broken_line_leaves_the_others(tmp_path):
     path = tmp_path / "a.jsonl"
-    path.write_bytes(b'\xef\xbb\xbf{"a": 1}\n\n{"a": \n{"b": "\xff"}\n{"c": 3}')
+    path.write_bytes(b'\xef\xbb\xbf{"a": 1}\n\n{"a": \n{"b": "\xff"}\n{"c": 3}\n' + b"[" * 100_000)
     records = list(walk(path))
     assert [(record.line, record.value, bool(record.error)) for record in records] == [
         (1, {"a": 1}, False),
         (3, None, True),
         (4, None, True),
         (5, {"c": 3}, False),
+        (6, None, True),
     ]
+    assert [record.error.partition(" (")[2] for record in records if "JSON" in record.error][-1] == "nested too deeply)"
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,12 @@ def test_broken_records_are_told_counted_and_passed_over(tmp_path):
         assert re.search(BROKEN[text], said)
 
 
+def test_a_file_that_holds_nothing_is_told(tmp_path):
+    file = tmp_path / "empty.jsonl"
+    file.write_text("\n")
+    assert list(problems(f"llava:{file}")) == [f"{file}: no record; give a file that holds some"]
+
+
 def test_too_many_broken_records_are_refused(tmp_path):
     file = write_llava(tmp_path, 100)
     spoil(file, {5: "{", 50: "{"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,21 @@ def test_inclusive_pixels_become_exact_fractions(tmp_path):
     whole, quarter = read_picture(folder, "a", SOURCE).targets
     assert whole.box == (0.0, 0.0, 1.0, 1.0)
     assert quarter.box == (0.5, 0.5, 1.0, 1.0)
+
+
+def test_boxes_may_be_counted_from_0(tmp_path):
+    folder = small_voc(tmp_path / "v")
+    plain = open_source(f"voc:{folder}", CELLS)
+    assert open_source(f"voc:{folder}?first=1", CELLS).digest() == plain.digest()
+    told = [example.targets for example in plain.examples("train")]
+    for path in (folder / "Annotations").glob("*.xml"):
+        path.write_text(re.sub(r"<([xy]min)>(\d+)<", lambda m: f"<{m[1]}>{int(m[2]) - 1}<", path.read_text()))
+    shifted = open_source(f"voc:{folder}?first=0", CELLS)
+    assert [example.targets for example in shifted.examples("train")] == told
+    whole = small_voc(tmp_path / "w")
+    assert open_source(f"voc:{whole}?first=0", CELLS).digest() != open_source(f"voc:{whole}", CELLS).digest()
+    with pytest.raises(UsageError, match="first = '2': boxes are counted from 1 or from 0"):
+        open_source(f"voc:{folder}?first=2", CELLS)
 
 
 def test_the_folders_own_lists_are_the_splits(tmp_path):
@@ -78,7 +94,10 @@ FAULTS = {
     "annotation missing": (lambda f: (f / "Annotations/c.xml").unlink(), r"Annotations/c\.xml: missing"),
     "bad XML": (cut("Annotations/a.xml", 60), r"Annotations/a\.xml: not valid XML"),
     "outside": (annotation("<xmax>40", "<xmax>41"), r"a\.xml, object 2: box .* outside its picture of 40 x 30"),
-    "before the edge": (annotation("<xmin>1<", "<xmin>0<"), r"a\.xml, object 1: box .* outside"),
+    "before the edge": (
+        annotation("<xmin>1<", "<xmin>0<"),
+        r"a\.xml, object 1: box .* outside.*say so: voc:FOLDER\?first=0",
+    ),
     "no area": (annotation("<xmax>20", "<xmax>0"), r"a\.xml, object 1: box .* has no area"),
     "no number": (annotation("<xmax>20", "<xmax>wide"), r"a\.xml, object 1: bndbox/xmax is 'wide', not a number"),
     "infinite": (annotation("<width>40", "<width>inf"), r"a\.xml: size/width is 'inf', not a number"),
