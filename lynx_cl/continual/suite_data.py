@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from lynx_cl.continual.general import general_of
 from lynx_cl.data.example import Picture, Target
 from lynx_cl.data.flickr30k import read_flickr30k
 from lynx_cl.data.pictures import PictureSet, check_file, plain_label
@@ -83,6 +84,15 @@ def boxed(text: str, card: TaskCard, most: int) -> Boxed:
         source.annotator,
         source.remarks,
     )
+
+
+def grouped(held: Boxed) -> Boxed:
+    """The same with a general category for every name: where the set says none, by a sentence encoder, and so told."""
+    found = general_of(held.ungrouped)
+    told = ", ".join(f"{name}: {general}" for name, general in list(found.items())[:3])
+    more = ", ..." if len(found) > 3 else ""
+    remark = f"{len(found)} of {len(held.names)} general categories are a sentence encoder's guess ({told}{more})"
+    return replace(held, general={**held.general, **found}, remarks=(*held.remarks, remark))
 
 
 def _name(label: str, card: TaskCard) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lynx_cl.base.load import load_base
 from lynx_cl.base.places import base_of
 from lynx_cl.continual.suite_answers import Asker, asker
-from lynx_cl.continual.suite_data import Boxed, boxed, expressions, phrases, said_of, words_for
+from lynx_cl.continual.suite_data import Boxed, boxed, expressions, grouped, phrases, said_of, words_for
 from lynx_cl.errors import UsageError
 from lynx_cl.evaluation.average_precision import Thing
 from lynx_cl.evaluation.generate import Request
@@ -70,7 +70,8 @@ def run_suite(
     facts = {"suite": suite.name, "data": suite.data, "task": suite.task or "routed", "asked_as": card.name}
     if suite.name == "localisation":
         held = boxed(suite.data, card, suite.pictures)
-        _check_general(suite, held)
+        if 2 in (suite.protocols or PROTOCOLS) and held.ungrouped:
+            held = grouped(held)
         with _asker(suite, registry, base_name) as ask:
             return {**facts, **_localisation(suite, card, held, ask, say)}
     splits = (expressions if suite.name == "refexp" else phrases)(suite.data, suite.pictures)
@@ -80,14 +81,6 @@ def run_suite(
             say(f"{suite.name}: {name}, {len(pictures)} pictures")
             scores[name] = _referring(suite, card, pictures, ask)
         return {**facts, "splits": scores}
-
-
-def _check_general(suite: Suite, held: Boxed) -> None:
-    if suite.protocols is not None and 2 in suite.protocols and held.ungrouped:
-        raise UsageError(
-            f"--protocols 2: {suite.data} names no supercategory of {', '.join(held.ungrouped[:3])}; "
-            "leave protocol 2 out, or add 'supercategory' to its categories"
-        )
 
 
 def _card(suite: Suite, registry: Registry, home: Home | None) -> TaskCard:
@@ -114,15 +107,12 @@ def _asker(suite: Suite, registry: Registry, base_name: str) -> Any:
 def _localisation(suite: Suite, card: TaskCard, held: Boxed, ask: Asker, say: Callable[[str], None]) -> dict[str, Any]:
     absent = suite.absent if held.complete else 0
     scores = {}
-    fit = [number for number in PROTOCOLS if number != 2 or not held.ungrouped]
-    for protocol in suite.protocols or fit:
+    for protocol in suite.protocols or PROTOCOLS:
         say(f"localisation: protocol {protocol}, {len(held.pictures)} pictures")
         scores[str(protocol)] = _protocol(protocol, card, held, absent, ask)
     remarks = [*held.remarks]
     if not held.complete:
         remarks.append("not all things of its pictures are annotated: only categories that a picture holds count in it")
-    if not suite.protocols and 2 not in fit:
-        remarks.append(f"protocol 2 is left out: no supercategory is named of {', '.join(held.ungrouped[:3])}")
     return {
         "annotator": held.annotator,
         "pictures": len(held.pictures),

@@ -13,8 +13,10 @@ from PIL import Image
 
 from lynx_cl.base.load import Base
 from lynx_cl.cli.main import main
-from lynx_cl.continual import suites
+from lynx_cl.continual import general, suites
+from lynx_cl.continual.general import general_of
 from lynx_cl.continual.suite_data import words_for
+from lynx_cl.data.scenes.categories import COCO
 from lynx_cl.evaluation.generate import Said
 from tests.continual.learned_tiny import learned_registry
 from tests.data.folders import small_voc
@@ -146,16 +148,38 @@ def test_absent_categories_and_sets_without_general_ones(
     only = facts(home, capsys, "localisation", f"coco:{coco}", "--protocols", "3", "--absent", "0")
     assert only["protocols"]["3"]["questions"] < 18 and only["absent"] == 0
     voc = facts(home, capsys, "localisation", f"voc:{small_voc(tmp_path / 'voc')}")
-    assert list(voc["protocols"]) == ["1", "3"] and "protocol 2 is left out" in voc["remarks"][-1]
-    assert voc["pictures"] == 2 and voc["categories"] == 2
-    assert (
-        main(
-            ["evaluate", "--suite", "localisation", "--data", f"voc:{tmp_path / 'voc'}", "--protocols", "2"]
-            + ["--home", str(home)]
-        )
-        == 2
-    )
-    assert "names no supercategory of rbc, wbc" in capsys.readouterr().err
+    assert list(voc["protocols"]) == ["1", "2", "3"] and voc["pictures"] == 2 and voc["categories"] == 2
+    (remark,) = voc["remarks"]
+    assert remark.startswith("2 of 2 general categories are a sentence encoder's guess (rbc: ")
+    assert not facts(home, capsys, "localisation", f"voc:{tmp_path / 'voc'}", "--protocols", "1,3")["remarks"]
+
+
+def test_general_categories_by_a_sentence_encoder(
+    home: Path, coco: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {"zebra": "animal", "lorry": "vehicle", "bread": "food", "trousers": "accessory"}
+    assert general_of(list(names)) == names
+    assert general_of([]) == {}
+    again = 0
+    for one in COCO:  # each found without its own part in the means
+        monkeypatch.setattr(general, "COCO", [other for other in COCO if other is not one])
+        general._means.cache_clear()
+        again += general_of([one.name])[one.name] == one.supercategory
+    general._means.cache_clear()
+    assert again == 48
+    monkeypatch.undo()
+    known = facts(home, capsys, "localisation", f"coco:{coco}", "--protocols", "2")
+    for part in ("train", "val"):
+        path = tmp_path / "c" / "annotations" / f"instances_{part}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        told = json.loads((coco / "annotations" / path.name).read_text())
+        for one in told["categories"]:
+            one.pop("supercategory")
+        path.write_text(json.dumps(told))
+        (tmp_path / "c" / part).symlink_to(coco / part)
+    guessed = facts(home, capsys, "localisation", f"coco:{tmp_path / 'c'}", "--protocols", "2")
+    assert guessed["remarks"] and not known["remarks"]
+    assert guessed["protocols"]["2"]["questions"] > 0
 
 
 def test_what_lvis_does_not_annotate_is_no_false_alarm(
