@@ -162,12 +162,12 @@ def test_general_categories_by_a_sentence_encoder(
     assert general_of([]) == {}
     again = 0
     for one in COCO:  # each found without its own part in the means
-        monkeypatch.setattr(general, "COCO", [other for other in COCO if other is not one])
-        general._means.cache_clear()
-        again += general_of([one.name])[one.name] == one.supercategory
+        with monkeypatch.context() as without:
+            without.setattr(general, "COCO", [other for other in COCO if other is not one])
+            general._means.cache_clear()
+            again += general_of([one.name])[one.name] == one.supercategory
     general._means.cache_clear()
     assert 0.7 * len(COCO) < again < 0.8 * len(COCO)
-    monkeypatch.undo()
     known = facts(home, capsys, "localisation", f"coco:{coco}", "--protocols", "2")
     for part in ("train", "val"):
         path = tmp_path / "c" / "annotations" / f"instances_{part}.json"
