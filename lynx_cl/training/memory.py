@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lynx_cl.banks.base import build_bank
 from lynx_cl.base.quantise import held_bytes, plain_tensors
-from lynx_cl.base.spread import in_memory, owners
+from lynx_cl.base.spread import in_memory
 from lynx_cl.base.taps import Tap
 
 MATRIX = 16  # bytes of a parameter in a matrix: itself, its gradient, Muon's momentum and the best copy, in fp32
@@ -38,7 +38,12 @@ class Need:
 def weight_bytes(model: nn.Module) -> int:
     """Bytes of a model's parameters and buffers that lie in memory, tied ones once."""
     tensors = {id(t): t for t in (*model.parameters(), *model.buffers())}
-    away = {id(getattr(module, own)) for _, module, own in owners(model) if not in_memory(module, own)}
+    away = {
+        id(parameter)
+        for module in model.modules()
+        for name, parameter in module.named_parameters(recurse=False)
+        if not in_memory(module, name)
+    }
     return sum(held_bytes(t) for key, t in tensors.items() if key not in away)
 
 
