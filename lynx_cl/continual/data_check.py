@@ -34,7 +34,8 @@ class Checked:
         broken = f"{self.source}: {len(self.broken) or 'nothing'} broken"
         if not self.sources:
             return broken
-        return f"{broken}; {len(self.shared) or 'no'} shared pictures among {len(self.sources)} sources"
+        among = f"{len(self.sources)} sources: {', '.join(self.sources)}"
+        return f"{broken}; {len(self.shared) or 'no'} shared pictures among {among}"
 
 
 def check(source: str, against: Sequence[str], home: Home | None, limit: int | None = None) -> Checked:
