@@ -170,12 +170,13 @@ class MethodRow:
 
     @property
     def order_spread(self) -> float:
-        """The greatest ACC of an order, in the mean over its seeds, minus the least; NaN for fewer than two orders."""
-        by_order: dict[int, list[float]] = {}
+        """The greatest ACC of an order minus the least with the same seed, in the mean over the seeds that ran in two
+        orders or more; NaN where none did. Orders of other seeds are not compared: that would be a spread of seeds."""
+        by_seed: dict[int, list[float]] = {}
         for cell in self.whole:
-            by_order.setdefault(cell.cell.number, []).append(cell.measures["acc"])
-        means = [float(np.mean(values)) for values in by_order.values()]
-        return max(means) - min(means) if len(means) > 1 else float("nan")
+            by_seed.setdefault(cell.cell.seed, []).append(cell.measures["acc"])
+        spreads = [max(values) - min(values) for values in by_seed.values() if len(values) > 1]
+        return float(np.mean(spreads)) if spreads else float("nan")
 
     def losses(self) -> tuple[float, float]:
         """What the old tasks lost in banks and on the way to them at the last stage, in the mean (`loss_parts`)."""

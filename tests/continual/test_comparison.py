@@ -118,7 +118,11 @@ def test_the_spread_over_orders() -> None:
     (one,) = rows([of_order(1, 0, 0.5), of_order(1, 1, 0.75)])
     assert np.isnan(one.order_spread)  # one order alone
     (two,) = rows([of_order(1, 0, 0.5), of_order(1, 1, 0.75), of_order(2, 0, 0.25), of_order(3, 0, 0.5)])
-    assert two.order_spread == pytest.approx(0.625 - 0.25)
+    assert two.order_spread == pytest.approx(0.25)  # of seed 0; seed 1 ran in one order
+    (three,) = rows(
+        [of_order(n, seed, last) for n, seed, last in ((1, 0, 0.5), (2, 0, 0.25), (1, 1, 0.75), (2, 1, 0.75))]
+    )
+    assert three.order_spread == pytest.approx((0.25 + 0) / 2)
 
 
 def test_losses_by_their_cause() -> None:
