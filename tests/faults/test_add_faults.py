@@ -38,12 +38,12 @@ def test_killed_once_the_head_has_moved_the_task_is_there(tmp_path: Path) -> Non
 @pytest.mark.parametrize("limit", [2_000_000, 20_000_000])  # too little for a checkpoint; for a checkpoint, not a bank
 def test_a_disk_that_fills_is_one_line_and_changes_nothing(tmp_path: Path, limit: int) -> None:
     home = tmp_path / "home"
-    done = add(home, check=False, file_limit=limit)
+    done = add(home, "--bank", "twin", check=False, file_limit=limit)
     assert done.returncode == 1
     said = [line for line in done.stderr.splitlines() if line.startswith("lynx-cl: ")]
     assert len(said) == 1 and "Traceback" not in done.stderr
     assert Registry(home / "registry").tasks() == ()
-    add(home)
+    add(home, "--bank", "twin")
     assert Registry(home / "registry").tasks() == ("grounding",)
 
 
