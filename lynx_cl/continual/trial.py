@@ -19,7 +19,7 @@ from lynx_cl.base.chat import chat_text, model_inputs
 from lynx_cl.base.load import Base, load_base
 from lynx_cl.base.quantise import quantised_bytes
 from lynx_cl.base.taps import Tap, find_taps
-from lynx_cl.continual.config import DEFAULT_KIND, AddConfig
+from lynx_cl.continual.config import AddConfig
 from lynx_cl.continual.finding import Finding
 from lynx_cl.data.collate import encode
 from lynx_cl.data.example import Example, Provenance, Step, Target
@@ -38,7 +38,8 @@ from lynx_cl.training.module import BankModule
 
 PROMPT = "Locate the dog."
 SIZE = (640, 480)  # a common photograph
-KINDS = (DEFAULT_KIND, "twin")
+NEEDED = "lora"  # fits any base; a twin need not
+KINDS = (NEEDED, "twin")
 LIBRARIES = 700_000_000  # bytes of what an add loads besides: run store, router's encoder; measured on Linux
 SLACK = 1.25  # what is freed is not always used again; measured on nano
 PACKED = 8  # conversations about one picture, where a base takes many in one row
@@ -134,7 +135,7 @@ def _bank(base: Base, taps: list[Tap], kind: str, config: AddConfig, free: int, 
 
     What is amiss with a kind that nobody need take is told, and no fault of the base."""
     found = _tried(base, taps, kind, config, free, program)
-    return found if kind == DEFAULT_KIND else replace(found, ok=True)
+    return found if kind == NEEDED else replace(found, ok=True)
 
 
 def _tried(base: Base, taps: list[Tap], kind: str, config: AddConfig, free: int, program: int) -> Finding:

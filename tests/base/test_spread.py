@@ -187,7 +187,7 @@ def test_a_card_says_so_and_an_add_goes_by_it(tmp_path: Path, capsys: pytest.Cap
     assert all(one.ok for one in found.values()) and "spread by device_map" in found["weights"].value
     assert "an add needs about" in found["bank lora"].value and "cannot add to them" in found["bank twin"].advice
     capsys.readouterr()
-    add = ("add-task", "grounding", "--data", "scout", "--base", str(folder))
+    add = ("add-task", "grounding", "--data", "scout", "--bank", "lora", "--base", str(folder))
     wrong = lynx(*add, "trainer.devices=2", home=tmp_path / "home", check=False)
     assert wrong.returncode == 2 and "so one process trains" in wrong.stderr and wrong.stderr.count("\n") == 1
     facts = json.loads(lynx(*add, "--json", *SHORT, home=tmp_path / "home").stdout)
