@@ -38,7 +38,7 @@ from lynx_cl.training.module import BankModule
 
 PROMPT = "Locate the dog."
 SIZE = (640, 480)  # a common photograph
-NEEDED = "lora"  # fits any base; a twin need not
+NEEDED = "lora"  # asks least of a base; a twin need not fit
 KINDS = (NEEDED, "twin")
 LIBRARIES = 700_000_000  # bytes of what an add loads besides: run store, router's encoder; measured on Linux
 SLACK = 1.25  # what is freed is not always used again; measured on nano

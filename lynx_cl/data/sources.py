@@ -48,7 +48,15 @@ class DataSource:
     @property
     def labels(self) -> Labels:
         """Whose labels are learned from and tested on."""
-        return labels_told(self.task, self.summary())
+        return labels_told(self.task, self._annotators())
+
+    def _annotators(self) -> dict[str, Any]:
+        """Those facts of the summary that need no counting of records, which a large file takes minutes for."""
+        return {
+            "annotator": self.annotator,
+            **({"test_annotator": self.test_annotator} if self.test_annotator else {}),
+            **({"confirmed_by": list(self.confirmed_by)} if self.confirmed_by else {}),
+        }
 
     def groups(self, split: str) -> Groups:
         """The examples of a split, those about one picture together. Raises UsageError for an unknown split."""
@@ -73,9 +81,7 @@ class DataSource:
         return {
             "source": self.name,
             "task": self.task,
-            "annotator": self.annotator,
-            **({"test_annotator": self.test_annotator} if self.test_annotator else {}),
-            **({"confirmed_by": list(self.confirmed_by)} if self.confirmed_by else {}),
+            **self._annotators(),
             "licence": self.licence,
             "grammar": self.grammar,
             "pictures": {split: len(groups) for split, groups in self.splits.items()},

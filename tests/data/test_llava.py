@@ -117,6 +117,13 @@ def test_broken_records_are_told_counted_and_passed_over(tmp_path):
         assert re.search(BROKEN[text], said)
 
 
+def test_whose_labels_they_are_is_known_without_counting(tmp_path, monkeypatch):
+    """Counting goes through the whole file, which takes minutes where it is large."""
+    file = write_llava(tmp_path, 20)
+    monkeypatch.setattr("lynx_cl.data.records.Records._pass", lambda *_: pytest.fail("the records were counted"))
+    assert opened(file, annotator="x").labels.trained == ("x",)
+
+
 def test_a_file_that_holds_nothing_is_told(tmp_path):
     file = tmp_path / "empty.jsonl"
     file.write_text("\n")
