@@ -79,8 +79,12 @@ def add_base(
     taps: Annotated[
         str | None, typer.Option("--taps", help="Module path with one * for the layer, where none are found.")
     ] = None,
-    grammar: Annotated[str, typer.Option("--grammar", help="How boxes are written: brackets or keyed.")] = "brackets",
-    dtype: Annotated[str, typer.Option("--dtype", help="auto (as saved), float32, bfloat16 or float16.")] = "auto",
+    grammar: Annotated[
+        str | None, typer.Option("--grammar", help="How boxes are written: brackets (of a new card) or keyed.")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option("--dtype", help="auto (as saved; of a new card), float32, bfloat16 or float16.")
+    ] = None,
     quantise: Annotated[
         str | None, typer.Option("--quantise", help="Keep its linear layers in 8 bits (int8) or 4 (nf4), or none.")
     ] = None,
@@ -108,13 +112,16 @@ def add_base(
     The card names the family, the taps, the chat template and the box grammar. It is loaded once, so that a card is
     written only for a base that works; `lynx-cl doctor --base` then tries it and tells what memory an add will need.
     """
-    from lynx_cl.base.card import write_card
+    from lynx_cl.base.card import CARD_FILE, write_card
     from lynx_cl.base.register import describe
     from lynx_cl.data.grammar import get_grammar
     from lynx_cl.data.readers import absolute, find_reader
 
-    get_grammar(grammar)
     folder = base.expanduser()
+    if grammar is None and not (folder / CARD_FILE).exists():
+        grammar = "brackets"
+    if grammar is not None:
+        get_grammar(grammar)
     for spec in data or ():
         find_reader(spec)
     given: dict[str, Any] = {

@@ -178,11 +178,18 @@ def test_wrong_settings_are_one_line(
 
 def test_a_card_says_so_and_an_add_goes_by_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_base(tmp_path / "tiny")
+    (folder / "base.yaml").unlink()
     assert main(["base", "add", str(folder), "--max-memory", "200KB"]) == 2
     assert "--max-memory 200KB: give it as PLACE=AMOUNT" in capsys.readouterr().err
     assert main(["base", "add", str(folder), "--device-map", "auto", "--max-memory", "cpu=200KB"]) == 0
     card = read_card(folder)
     assert (card.device_map, card.max_memory) == ("auto", {"cpu": "200KB"})
+    assert "meta device" not in capsys.readouterr().err
+    assert card.grammar == "brackets"  # of a new card
+    card_of(folder, grammar="keyed", dtype="float32", device_map="auto", max_memory={"cpu": "200KB"})
+    assert main(["base", "add", str(folder), "--licence", "MIT"]) == 0
+    card = read_card(folder)  # what is not given again stays
+    assert (card.grammar, card.dtype, card.device_map, card.licence) == ("keyed", "float32", "auto", "MIT")
     found = {one.name: one for one in try_base(str(folder), AddConfig(), lambda text: None)}
     assert all(one.ok for one in found.values()) and "spread by device_map" in found["weights"].value
     assert "an add needs about" in found["bank lora"].value and "cannot add to them" in found["bank twin"].advice
