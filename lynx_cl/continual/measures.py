@@ -78,6 +78,36 @@ def mean_forgetting(table: Matrix, learned: Sequence[int]) -> float:
     return _mean(values) if np.isfinite(values).any() else 0.0
 
 
+def forgetting_curve(table: Matrix, learned: Sequence[int]) -> Matrix:
+    """`mean_forgetting` after each stage, as if the sequence had ended there, (stages + 1,); 0 for the base alone.
+
+    NaN after a stage that was not measured.
+
+    >>> forgetting_curve(np.array([[0.9, 0.0], [0.8, 0.7], [0.6, 0.6]]), learned=[0, 1]).round(3).tolist()
+    [0.0, 0.1, 0.2]
+    """
+    _check(table, learned)
+    curve = np.zeros(len(table))
+    for stage in range(1, len(table)):
+        known = np.minimum(learned, stage).tolist()  # what is learned later is no old task yet
+        measured = bool(np.isfinite(table[stage]).any())
+        curve[stage] = mean_forgetting(table[: stage + 1], known) if measured else np.nan
+    return curve
+
+
+def seen_curve(table: Matrix, learned: Sequence[int]) -> Matrix:
+    """The mean score after each stage of the tasks learned so far, the base's own among them, (stages + 1,).
+
+    NaN where there is none, or none was measured. Its last value is ACC.
+
+    >>> seen_curve(np.array([[0.9, 0.1], [0.8, 0.6]]), learned=[0, 1]).round(3).tolist()
+    [0.9, 0.7]
+    """
+    _check(table, learned)
+    seen = np.array(learned, dtype=int)
+    return np.array([_mean(row[seen <= stage]) for stage, row in enumerate(table)])
+
+
 def mean_fine_tuned(table: Matrix, learned: Sequence[int]) -> float:
     """MFT of the multimodal benchmarks: the mean of the diagonal, each task's score right after it was learned.
 

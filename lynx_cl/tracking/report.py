@@ -13,7 +13,9 @@ from lynx_cl.continual.study import Study
 
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
-table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .25rem .6rem; border-bottom: 1px solid #ddd }
+.wide { overflow-x: auto } table { border-collapse: collapse; margin: 1rem 0 }
+th, td { padding: .25rem .6rem; border-bottom: 1px solid #ddd; white-space: nowrap }
+th { vertical-align: bottom } td:first-child, th:first-child { position: sticky; left: 0; background: #fff }
 td { text-align: right; font-variant-numeric: tabular-nums } td:first-child, th:first-child { text-align: left }
 img { max-width: 100% } pre { background: #f5f5f5; padding: .8rem; overflow: auto } .bad { color: #a00 }
 """
@@ -30,8 +32,9 @@ def report_page(
     parts = [
         f"<h1>{html.escape(study.title or study.name)}</h1>",
         f"<p>Study <code>{html.escape(study.name)}</code> on base <code>{html.escape(study.base)}</code>: "
-        f"{len(study.tasks)} tasks, {len(study.sequences())} orders, {len(study.methods)} methods, "
-        f"{len(study.seeds)} seeds; {study.budget.steps} optimiser steps and at most {study.budget.pictures} pictures "
+        f"{_many(len(study.tasks), 'task')}, {_many(len(study.sequences()), 'order')}, "
+        f"{_many(len(study.methods), 'method')}, {_many(len(study.seeds), 'seed')}; "
+        f"{study.budget.steps} optimiser steps and at most {study.budget.pictures} pictures "
         "a task for every method, unless a label's settings say that it learns less. Scores are task-blind, fractions; "
         "intervals are 95 % by the bootstrap over test examples and cells. Read strictly, an answer counts only as its "
         "task writes it; normalised, how it is written does not matter: what is forgotten strictly alone is the form "
@@ -69,12 +72,16 @@ def _matrix(down: Sequence[str], across: Sequence[str], values: Sequence[Sequenc
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     head = "".join(f"<th>{html.escape(name)}</th>" for name in header)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _picture(path: Path) -> str:
     data = base64.b64encode(path.read_bytes()).decode()
     return f'<p><img alt="{html.escape(path.stem)}" src="data:image/png;base64,{data}"></p>'
+
+
+def _many(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def _score(value: float) -> str:

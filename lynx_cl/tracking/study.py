@@ -20,7 +20,7 @@ import numpy as np
 
 from lynx_cl import __version__
 from lynx_cl.continual.comparison import FORMS, CellTable, cell_tables
-from lynx_cl.continual.measures import forgetting_by_task, mean_forgetting
+from lynx_cl.continual.measures import forgetting_by_task, forgetting_curve
 from lynx_cl.continual.results import StudyFolder
 from lynx_cl.continual.study import Study
 from lynx_cl.home import Home
@@ -166,7 +166,8 @@ class StudyTracker:
 def stage_metrics(table: CellTable) -> list[tuple[int, dict[str, float]]]:
     """The metrics of a cell by stage: scores, forgetting so far, growth, time, size; the base alone is stage 0."""
     rows = []
-    matrix, learned = table.table(), np.array(table.learned)
+    matrix, learned = table.table(), table.learned
+    lost = {form: forgetting_curve(table.table(form), learned) for form in ("blind", *FORMS)}
     for stage in table.stages:
         told = {f"score/{task}": score for task, score in stage.blind.items()}
         told |= {f"score_task_given/{task}": score for task, score in stage.aware.items()}
@@ -174,17 +175,11 @@ def stage_metrics(table: CellTable) -> list[tuple[int, dict[str, float]]]:
             told |= {f"score_{form}/{task}": score for task, score in getattr(stage, form).items()}
         told |= {f"metric/{task}/{name}": v for task, own in stage.metrics.items() for name, v in own.items()}
         if stage.stage:
-            until = matrix[: stage.stage + 1]
-            known = np.minimum(learned, stage.stage)  # what is learned later is no old task yet
-            by_task = zip(table.columns, learned, forgetting_by_task(until), strict=True)
-            told |= {f"forgetting/{task}": lost for task, own, lost in by_task if own < stage.stage}
+            by_task = zip(table.columns, learned, forgetting_by_task(matrix[: stage.stage + 1]), strict=True)
+            told |= {f"forgetting/{task}": fallen for task, own, fallen in by_task if own < stage.stage}
             told |= {
-                "forgetting/mean": mean_forgetting(until, known.tolist()),
-                **{
-                    f"forgetting_{form}/mean": mean_forgetting(table.table(form)[: stage.stage + 1], known.tolist())
-                    for form in FORMS
-                    if getattr(stage, form)
-                },
+                "forgetting/mean": float(lost["blind"][stage.stage]),
+                **{f"forgetting_{form}/mean": float(lost[form][stage.stage]) for form in FORMS if getattr(stage, form)},
                 "growth/total": stage.growth_total,
                 "growth/active": stage.growth_active,
                 "size/bytes": stage.size,

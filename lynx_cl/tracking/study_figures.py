@@ -1,16 +1,21 @@
-"""Pictures of a study: forgetting curves with bands, R as heat maps, growth against ACC, where requests went."""
+"""Pictures of a study: forgetting curves with bands, scores by task, R, growth against ACC, where requests went."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lynx_cl.continual.comparison import CellTable, MethodRow
+from lynx_cl.continual.measures import Matrix, forgetting_curve, seen_curve
 
 _GRID = {"alpha": 0.3}
+_COLOURS = 10  # of matplotlib's own cycle; past them lines are dashed, then dotted
+_LINES, _MARKERS = ("-", "--", ":"), ("o", "s", "^")
+
+Style = Mapping[str, Any]
 
 
 def draw_study(rows: Sequence[MethodRow], folder: Path) -> list[Path]:
@@ -19,14 +24,39 @@ def draw_study(rows: Sequence[MethodRow], folder: Path) -> list[Path]:
     whole = [row for row in rows if row.whole]
     if not whole:
         return []
+    styles = _styles(whole)
     made = []
     if any(not cell.at_once for row in whole for cell in row.whole):
-        made.append(_curves(whole, folder / "forgetting.png"))
+        made.append(_forgetting(whole, styles, folder / "forgetting.png"))
+        made.append(_scores(whole, styles, folder / "scores.png"))
+    made.append(_growth(whole, styles, folder / "growth.png"))
     made.append(_heat_maps(whole, folder / "R.png"))
-    made.append(_growth(whole, folder / "growth.png"))
     if any(cell.routes for row in whole for cell in row.whole):
         made.append(_routing([c for row in whole for c in row.whole if c.routes], folder / "routing.png"))
     return made
+
+
+def _styles(rows: Sequence[MethodRow]) -> dict[str, Style]:
+    """How each method is drawn, alike in every figure: thick what routes, black the bounds, no two of thirty the same.
+
+    What learns all tasks at once has points and no line: there is nothing between.
+    """
+    styles: dict[str, Style] = {}
+    numbers = {True: 0, False: 0}
+    for row in rows:
+        cell = row.whole[0]
+        bound = cell.given or cell.at_once
+        place, turn = divmod(numbers[bound], 1 if bound else _COLOURS)
+        numbers[bound] += 1
+        styles[row.method] = {
+            "color": "black" if bound else f"C{turn}",
+            "linestyle": "none" if cell.at_once else _LINES[place % len(_LINES)],
+            "marker": "*" if cell.at_once else _MARKERS[place % len(_MARKERS)],
+            "markersize": 7 if cell.at_once else 3,
+            "linewidth": 2.4 if cell.routes else 1.2,
+            "zorder": 3 if cell.routes else 2,
+        }
+    return styles
 
 
 def _figure(width: float, height: float) -> Any:
@@ -35,40 +65,72 @@ def _figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height), dpi=110, layout="constrained")  # not pyplot: no display, no global state
 
 
-def _curves(rows: Sequence[MethodRow], path: Path) -> Path:
+def _forgetting(rows: Sequence[MethodRow], styles: Mapping[str, Style], path: Path) -> Path:
+    """Mean forgetting so far, and the mean score of what was seen so far, against the number of tasks learned.
+
+    Lines are means over all whole cells, orders and seeds alike, bands reach from the least cell to the greatest.
+    """
+    figure = _figure(10.6, 4.2)
+    panels = figure.subplots(1, 2)
+    shown = ((forgetting_curve, "forgetting so far (0: nothing lost)"), (seen_curve, "score of what was seen so far"))
+    for axes, (curve, name) in zip(panels, shown, strict=True):
+        for row in rows:
+            _band(axes, np.array([curve(cell.table(), cell.learned) for cell in row.whole]), styles[row.method])
+        axes.set_xlabel("tasks learned")
+        axes.set_xticks(range(max(len(cell.cell.order) for row in rows for cell in row.whole) + 1))
+        axes.set_title(f"{name}, task-blind", fontsize=9)
+        axes.grid(**_GRID)
+    _legend(figure, rows, styles)
+    figure.savefig(path, format="png")
+    return path
+
+
+def _scores(rows: Sequence[MethodRow], styles: Mapping[str, Style], path: Path) -> Path:
     """One panel a task: its score after each stage by method, the band from least to greatest over seeds.
 
     The first order is drawn; a dotted line marks the stage at which the task is learned.
     """
-    drawn = [(row.method, [cell for cell in row.whole if cell.cell.number == 1]) for row in rows]
-    drawn = [(name, cells) for name, cells in drawn if cells]
+    drawn = [(row, [cell for cell in row.whole if cell.cell.number == 1]) for row in rows]
+    drawn = [(row, cells) for row, cells in drawn if cells]
     first = drawn[0][1][0]
     columns = first.columns
-    stages = np.arange(len(first.cell.order) + 1)
     across = min(3, len(columns))
     down = -(-len(columns) // across)
     figure = _figure(3.6 * across + 1.6, 2.6 * down)
     panels = list(figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).flat)
     for column, (task, axes) in enumerate(zip(columns, panels, strict=False)):
-        for name, cells in drawn:
-            scores = np.array([cell.table()[:, column] for cell in cells])
-            known = np.isfinite(scores).all(0)
-            mean, low, high = scores.mean(0), scores.min(0), scores.max(0)
-            (line,) = axes.plot(stages[known], mean[known], marker="o", markersize=3, label=name)
-            axes.fill_between(stages[known], low[known], high[known], color=line.get_color(), alpha=0.2)
+        for row, cells in drawn:
+            _band(axes, np.array([cell.table()[:, column] for cell in cells]), styles[row.method])
         if task in first.cell.order:
             axes.axvline(first.cell.order.index(task) + 1, color="grey", linestyle=":", linewidth=1)
         axes.set_title(task, fontsize=9)
         axes.set_ylim(-0.03, 1.03)
-        axes.set_xticks(stages, ["base alone", *first.cell.order], rotation=30, fontsize=7)
+        names = ["base alone", *first.cell.order]
+        axes.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=7)
         axes.grid(**_GRID)
     for axes in panels[len(columns) :]:
         axes.set_visible(False)
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
+    _legend(figure, [row for row, _ in drawn], styles)
     figure.supylabel("score, task-blind", fontsize=9)
     figure.savefig(path, format="png")
     return path
+
+
+def _band(axes: Any, curves: Matrix, style: Style) -> None:
+    """The mean of some curves, (curves, stages), and the band that they fill, where all of them are known."""
+    known = np.isfinite(curves).all(0)
+    stages, of_all = np.arange(curves.shape[1])[known], curves[:, known]
+    axes.plot(stages, of_all.mean(0), **style)
+    axes.fill_between(stages, of_all.min(0), of_all.max(0), color=style["color"], alpha=0.15, linewidth=0)
+
+
+def _legend(figure: Any, rows: Sequence[MethodRow], styles: Mapping[str, Style]) -> None:
+    """The methods beside the panels, the best at the end (ACC) first."""
+    from matplotlib.lines import Line2D
+
+    ranked = sorted(rows, key=lambda row: -row.mean("acc"))
+    handles = [Line2D([], [], **styles[row.method], label=row.method) for row in ranked]
+    figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=8)
 
 
 def _heat_maps(rows: Sequence[MethodRow], path: Path) -> Path:
@@ -87,20 +149,22 @@ def _heat_maps(rows: Sequence[MethodRow], path: Path) -> Path:
     return path
 
 
-def _growth(rows: Sequence[MethodRow], path: Path) -> Path:
+def _growth(rows: Sequence[MethodRow], styles: Mapping[str, Style], path: Path) -> Path:
     """ACC with its interval against total growth, a point a method."""
-    figure = _figure(5.4, 3.6)
+    figure = _figure(6.6, 4.0)
     axes = figure.subplots()
     for row in rows:
         low, high = row.interval("acc")
         acc, grown = row.mean("acc"), 100 * row.of_last("growth_total")
         error = [[max(0.0, acc - low)], [max(0.0, high - acc)]]
-        axes.errorbar([grown], [acc], yerr=error, marker="o", capsize=3, label=row.method)
-        axes.annotate(row.method, (grown, acc), textcoords="offset points", xytext=(6, 4), fontsize=8)
+        style = {**styles[row.method], "linestyle": "none", "markersize": 7}
+        axes.errorbar([grown], [acc], yerr=error, capsize=3, **style)
     axes.set_xscale("symlog", linthresh=1.0)
+    axes.set_xlim(left=-0.3)
     axes.set_xlabel("growth in all, % of the base")
     axes.set_ylabel("ACC, task-blind")
     axes.grid(**_GRID)
+    _legend(figure, rows, styles)
     figure.savefig(path, format="png")
     return path
 

@@ -60,7 +60,7 @@ def test_compare_writes_figures_and_tables(home: Path, tmp_path: Path, capsys: p
     assert re.search(r"short\tlynx\t1 of 1\t\d\.\d{3} \[\d\.\d{3}, \d\.\d{3}\]\t", out)
     made = sorted(path.name for path in (tmp_path / "short").iterdir())
     tables = ["R.csv", "methods.csv", "study.json", "tables.md"]
-    assert made == sorted(["R.png", "forgetting.png", "growth.png", "routing.png", *tables])
+    assert made == sorted(["R.png", "forgetting.png", "scores.png", "growth.png", "routing.png", *tables])
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in (tmp_path / "short").glob("*.png"))
 
 
@@ -68,7 +68,7 @@ def test_the_report_is_one_page_without_addresses(home: Path, tmp_path: Path) ->
     page = tmp_path / "deep" / "short.html"
     assert main(["experiment", "report", "short", "--out", str(page), "--home", str(home)]) == 0
     text = page.read_text()
-    assert "A &lt;short&gt; study" in text and text.count("data:image/png;base64,") == 4
+    assert "A &lt;short&gt; study" in text and text.count("data:image/png;base64,") == 5
     assert "The same answers read strictly / normalised" in text and re.search(r"<td>\d\.\d{3} / \d\.\d{3}</td>", text)
     assert "http" not in re.sub(r"base64,[^\"]*", "", text) and "failed: bank lora" in text
 

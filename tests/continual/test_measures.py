@@ -13,6 +13,7 @@ from lynx_cl.continual.measures import (
     backward_transfer,
     benchmark_transfer,
     forgetting_by_task,
+    forgetting_curve,
     forward_transfer,
     growth,
     intransigence,
@@ -22,6 +23,7 @@ from lynx_cl.continual.measures import (
     mean_final,
     mean_fine_tuned,
     mean_forgetting,
+    seen_curve,
 )
 
 NAN = float("nan")
@@ -120,7 +122,7 @@ def test_growth_adds_up() -> None:
     assert growth([5, 5, 20], 100).tolist() == pytest.approx([0.0, 0.05, 0.1, 0.3])
 
 
-def close(part: np.ndarray, expected: list[list[float]]) -> None:
+def close(part: np.ndarray, expected: list) -> None:
     assert part == pytest.approx(np.array(expected), nan_ok=True)
 
 
@@ -277,3 +279,29 @@ def test_the_papers_own_sums_give_the_same(scores: np.ndarray) -> None:
     seen = [scores[i, :i].mean() for i in range(1, 5)]
     assert mean_average(scores, learned) == pytest.approx(np.mean(seen))
     assert mean_fine_tuned(scores, learned) == pytest.approx(np.trace(scores[1:]) / 4)
+
+
+def test_curves_by_hand() -> None:
+    learned = [0, 1, 2, 3]
+    table = np.column_stack([[0.8, 0.7, 0.75, 0.6], THREE])
+    assert forgetting_curve(table, learned).tolist() == pytest.approx(
+        [0.0, 0.1, (0.05 + 0.2) / 2, (0.2 + 0.15 + 0.2) / 3]  # base; base and first; base, first and second
+    )
+    assert seen_curve(table, learned).tolist() == pytest.approx(
+        [0.8, (0.7 + 0.9) / 2, (0.75 + 0.7 + 0.8) / 3, (0.6 + 0.75 + 0.6 + 0.95) / 4]
+    )
+    assert forgetting_curve(THREE, [1, 2, 3]).tolist() == pytest.approx([0.0, 0.0, 0.2, 0.175])
+    assert np.isnan(seen_curve(THREE, [1, 2, 3])[0])  # nothing seen yet
+
+
+def test_curves_end_where_the_measures_are() -> None:
+    for table, learned in ((ONE, [1]), (TWO, [1, 2]), (THREE, [1, 2, 3]), (THREE, [0, 1, 2])):
+        assert forgetting_curve(table, learned)[-1] == mean_forgetting(table, learned)
+        assert seen_curve(table, learned)[-1] == accuracy(table)
+
+
+def test_a_stage_that_was_not_measured_is_a_gap_in_the_curves() -> None:
+    table = np.array([[0.8, 0.1, 0.1], [NAN, NAN, NAN], [0.7, 0.9, 0.6]])
+    for learned in ([0, 1, 2], [0, 2, 2]):
+        close(forgetting_curve(table, learned), [0.0, NAN, 0.1 if learned[1] == 2 else (0.1 + -0.8) / 2])
+        close(seen_curve(table, learned), [0.8, NAN, (0.7 + 0.9 + 0.6) / 3])
