@@ -158,7 +158,7 @@ def _growth(rows: Sequence[MethodRow], styles: Mapping[str, Style], path: Path) 
         acc, grown = row.mean("acc"), 100 * row.of_last("growth_total")
         error = [[max(0.0, acc - low)], [max(0.0, high - acc)]]
         style = {**styles[row.method], "linestyle": "none", "markersize": 7}
-        axes.errorbar([grown], [acc], yerr=error, capsize=3, **style)
+        axes.errorbar([grown], [acc], yerr=error, capsize=3, elinewidth=1.2, **style)
     axes.set_xscale("symlog", linthresh=1.0)
     axes.set_xlim(left=-0.3)
     axes.set_xlabel("growth in all, % of the base")
