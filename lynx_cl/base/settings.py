@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lynx_cl.errors import UsageError
 
 
 class Settings(BaseModel):
-    """Frozen settings that refuse keys they do not know."""
+    """Frozen settings that refuse keys they do not know, and numbers that are not finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+#: Of random numbers; as large as all libraries take one.
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 S = TypeVar("S", bound=Settings)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from lynx_cl.base.settings import Settings, layered, read_settings
+from lynx_cl.base.settings import Seed, Settings, layered, read_settings
 from lynx_cl.training.config import TrainConfig, TrainerSettings
 
 DEFAULTS = Path(__file__).with_name("add.yaml")
@@ -19,7 +19,7 @@ class DataSettings(Settings):
     """`limit` is the most pictures of a split, `seed` that of the questions asked about them."""
 
     limit: int | None = Field(None, ge=1)
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
 
 
 class TapSettings(Settings):

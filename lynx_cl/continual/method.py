@@ -18,7 +18,7 @@ from lynx_cl.errors import UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from lynx_cl.continual.course import Course
+    from lynx_cl.continual.course import Course, Lesson
     from lynx_cl.continual.measure import TaskMeasurement, TaskUnderTest
 
 
@@ -58,6 +58,13 @@ class Method:
 
     def __init__(self, course: Course, settings: Any) -> None:
         self.course, self.config = course, settings
+
+    @classmethod
+    def check(cls, settings: Any, lessons: Sequence[Lesson], grammar: str) -> None:
+        """Checks settings against the tasks that are to be learned, before anything runs; `grammar` is the base's.
+
+        Raises UsageError for what cannot be: what is wrong with the settings alone is found by reading them.
+        """
 
     def learn(self, stage: int) -> Learning:
         """Learns the task of a stage, counted from 1, after those before it. Raises LynxError where training fails."""

@@ -14,10 +14,10 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from lynx_cl.base.card import BaseCard, find_base, read_card
-from lynx_cl.base.settings import Settings, layered, read_settings
+from lynx_cl.base.settings import Seed, Settings, layered, read_settings
 from lynx_cl.continual.config import EvaluationSettings
 from lynx_cl.continual.course import Budget, Lesson, Terms
-from lynx_cl.continual.method import read_method
+from lynx_cl.continual.method import method_named, read_method
 from lynx_cl.data.kinds import kinds
 from lynx_cl.data.sources import open_source
 from lynx_cl.errors import UsageError
@@ -67,8 +67,8 @@ class Study(Settings):
     tasks: dict[str, StudyTask] = Field(min_length=1)
     orders: tuple[tuple[str, ...], ...] = ()
     methods: dict[str, dict[str, Any]] = Field(min_length=1)
-    seeds: tuple[int, ...] = Field((0,), min_length=1)
-    data_seed: int = Field(0, ge=0)
+    seeds: tuple[Seed, ...] = Field((0,), min_length=1)
+    data_seed: Seed = 0
     budget: Budget = Budget()
     evaluation: EvaluationSettings = EvaluationSettings()
     executor: Literal["turn", "processes", "ray"] = "turn"
@@ -93,8 +93,8 @@ class Study(Settings):
     @field_validator("seeds")
     @classmethod
     def _seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if any(seed < 0 for seed in value) or len(set(value)) < len(value):
-            raise ValueError("seeds are 0 or more, each once")
+        if len(set(value)) < len(value):
+            raise ValueError("give each seed once")
         return value
 
     @model_validator(mode="after")
@@ -172,11 +172,17 @@ def read_study(name_or_path: str, overrides: Sequence[str], home: Home) -> Study
     for other in (other for folder in {path.parent, *_places(home)} for other in study_files(folder)):
         if other.resolve() != path.resolve() and _name(other) == study.name:
             raise UsageError(f"{path}: name = '{study.name}': is that of {other} already; give each study its own")
+    read = {}
     for label, settings in study.methods.items():
         name, own = method_of(label, settings)
-        read_method(name, own, f"{path}: methods.{label}")
+        read[label] = method_named(name), read_method(name, own, f"{path}: methods.{label}")
         terms_of(label, settings, f"{path}: ")
-    lessons(study, tuple(study.tasks), home, where=f"{path}: ")
+    opened = lessons(study, tuple(study.tasks), home, where=f"{path}: ")
+    for label, (kind, checked) in read.items():
+        try:
+            kind.check(checked, opened, _grammar(study))
+        except UsageError as error:
+            raise UsageError(f"{path}: methods.{label}: {error}") from None
     return study
 
 
@@ -184,9 +190,7 @@ def lessons(
     study: Study, order: Sequence[str], home: Home, where: str = "", terms: Terms | None = None
 ) -> tuple[Lesson, ...]:
     """The tasks of an order with their data, opened. Raises UsageError for an unknown task, metric or source."""
-    terms = terms or Terms()
-    place = find_base(study.base)
-    grammar = (read_card(place) if isinstance(place, Path) else BaseCard(name=str(place))).grammar
+    terms, grammar = terms or Terms(), _grammar(study)
     opened = []
     for name in order:
         wanted = study.tasks[name]
@@ -204,6 +208,12 @@ def lessons(
         source = open_source(spec, card, seed=study.data_seed, limit=study.budget.pictures, base_grammar=grammar)
         opened.append(Lesson(card, source).shared(terms.share))
     return tuple(opened)
+
+
+def _grammar(study: Study) -> str:
+    """How the study's base writes boxes, unless a task says otherwise."""
+    place = find_base(study.base)
+    return (read_card(place) if isinstance(place, Path) else BaseCard(name=str(place))).grammar
 
 
 def made_of(study: Study, home: Home) -> dict[str, str]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from lynx_cl.base.settings import Settings, read_settings
+from lynx_cl.base.settings import Seed, Settings, read_settings
 from lynx_cl.errors import UsageError
 from lynx_cl.router import bench
 from lynx_cl.router.baselines import BASELINES
@@ -48,7 +48,7 @@ class StudySettings(Settings):
     errors: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.01, 0.05, 0.1)
     tasks: tuple[Annotated[int, Field(ge=2)], ...] = (2, 10, 50, 200, 500)
     synthetic: int = Field(24, ge=8, le=54)
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
 
 
 def read_study(folder: Path) -> StudySettings:

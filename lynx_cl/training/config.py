@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from pydantic import Field
 
-from lynx_cl.base.settings import Settings
+from lynx_cl.base.settings import Seed, Settings
 
 COOLDOWN = 0.2  # the share of the time limit over which the learning rate goes down if the time runs out
 
@@ -37,7 +37,7 @@ class TrainConfig(Settings):
     log_every: int = Field(20, ge=1)
     cache_mb: int = Field(1024, ge=0)
     gradient_checkpointing: bool = False
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     loss: Literal["step", "plain"] = "step"
 
 

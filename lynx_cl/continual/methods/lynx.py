@@ -12,19 +12,17 @@ from pydantic import Field
 from torch import Tensor
 
 from lynx_cl.banks.attach import attach
-from lynx_cl.banks.base import Bank, build_bank, read_bank_config
+from lynx_cl.banks.base import Bank, build_bank
 from lynx_cl.banks.growth import growth
 from lynx_cl.base.settings import Settings
 from lynx_cl.base.taps import find_taps
-from lynx_cl.continual.config import read_config
-from lynx_cl.continual.course import Course
+from lynx_cl.continual.course import Course, Lesson
 from lynx_cl.continual.measure import TaskMeasurement, TaskUnderTest, measure
 from lynx_cl.continual.method import Added, Learning, Method, method
 from lynx_cl.continual.one_model import learn_bank
-from lynx_cl.continual.outside import KIND, bank_settings
-from lynx_cl.errors import UsageError
+from lynx_cl.continual.outside import KIND, bank_of, check_banks
 from lynx_cl.registry.snapshot import BASE_TASK
-from lynx_cl.router.embedders import Embedder, embedder_named
+from lynx_cl.router.embedders import Embedder, embedder_named, needs_base
 from lynx_cl.router.requests import task_requests
 from lynx_cl.router.router import Router
 from lynx_cl.router.statistics import TaskStatistics, fit_task
@@ -55,18 +53,19 @@ class Lynx(Method):
 
     def __init__(self, course: Course, settings: Any) -> None:
         super().__init__(course, settings)
-        usual = read_config().bank.get(settings.bank, {})
-        self._bank_settings = {**usual, **settings.config}
-        read_bank_config(settings.bank, self._bank_settings)
-        unknown = sorted(set(settings.detectors) - {lesson.task for lesson in course.lessons})
-        if unknown:
-            raise UsageError(f"lynx: detectors names {unknown[0]}, which is no task of the study")
+        self.check(settings, course.lessons, course.base.card.grammar)
         self.banks: dict[str, Bank] = {}
         self.statistics: dict[str, TaskStatistics] = {}
         own = Path(course.base.path) / FILE if course.base.path is not None else None
         if own is not None and own.is_file():
             self.statistics[BASE_TASK] = TaskStatistics.from_bytes(own.read_bytes(), str(own))
         self.embedder: Embedder = embedder_named(settings.embedder, course.base)
+
+    @classmethod
+    def check(cls, settings: LynxSettings, lessons: Sequence[Lesson], grammar: str) -> None:
+        check_banks(settings.bank, settings.config, settings.detectors, [lesson.card for lesson in lessons], grammar)
+        if not needs_base(settings.embedder):
+            embedder_named(settings.embedder, None)
 
     def learn(self, stage: int) -> Learning:
         lesson, bank = self.course.lessons[stage - 1], self._new_bank(stage)
@@ -110,10 +109,7 @@ class Lynx(Method):
             self.statistics[lesson.task] = TaskStatistics.from_bytes(kept, f"task {lesson.task}")
 
     def _new_bank(self, stage: int) -> Bank:
-        base, card = self.course.base, self.course.lessons[stage - 1].card
-        kind, values = self.config.bank, self._bank_settings
-        if card.name in self.config.detectors:
-            kind, values = KIND, {"model": self.config.detectors[card.name]}
-        values = bank_settings(kind, values, card, base.card.grammar)
-        taps = find_taps(base.model, self.config.every, base.card.taps)
+        base, card, config = self.course.base, self.course.lessons[stage - 1].card, self.config
+        kind, values = bank_of(config.bank, config.config, config.detectors, card, base.card.grammar)
+        taps = find_taps(base.model, config.every, base.card.taps)
         return build_bank(kind, taps, base.model, values, self.course.seed)
