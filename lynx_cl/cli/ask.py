@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lynx_cl.cli.options import (
+    PICTURES,
     HomeOption,
     JsonOption,
     RouteErrorOption,
     SeveralOption,
     open_registry,
+    output_file,
     router_changes,
 )
 from lynx_cl.cli.output import note, print_json
@@ -53,8 +55,8 @@ def command(
     picture = open_image(image) if str(image) != "-" else None
     if save is not None and picture is None:
         raise UsageError("--save: there is no picture to draw on; give one in the place of -")
-    if save is not None and not save.absolute().parent.is_dir():
-        raise UsageError(f"--save {save}: no such folder")
+    if save is not None:
+        save = output_file(save, "--save", PICTURES)
     registry = open_registry(home)
     if task is not None and task != "base":
         registry.task(task)

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from lynx_cl.cli.data_build import LimitOption, SeedOption, TaskOption, build_data
-from lynx_cl.cli.options import HomeOption, JsonOption
+from lynx_cl.cli.options import HomeOption, JsonOption, output_file
 from lynx_cl.cli.output import note, print_facts, print_json, print_table
-from lynx_cl.errors import UsageError
 from lynx_cl.home import resolve_home
 
+PAGES = (".html", ".htm")
 app = typer.Typer(help="Build, list and show data sets.", no_args_is_help=True)
 
 
@@ -59,12 +59,10 @@ def show_data(
     from lynx_cl.data.sources import open_source
     from lynx_cl.tasks import load_card
 
-    path = save or Path(f"{source.partition(':')[0]}.png")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"--save {path}: no such folder")
+    path = output_file(save or Path(f"{source.partition(':')[0]}.png"), "--save", (".png", *PAGES))
     card = load_card(task, resolve_home(home)) if task is not None else None
     opened = open_source(source, card, seed=seed, limit=pictures)
-    draw = sample_page if path.suffix.lower() in (".html", ".htm") else contact_sheet
+    draw = sample_page if path.suffix.lower() in PAGES else contact_sheet
     drawn = draw(opened, split, count, path)
     facts = {**opened.summary(), "digest": opened.digest(), "drawn": drawn, "sheet": path}
     if opened.remarks():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lynx_cl.cli.options import HomeOption, JsonOption
+from lynx_cl.cli.options import HomeOption, JsonOption, output_file, output_folder
 from lynx_cl.cli.output import note, percent, print_facts, print_json, print_table
 from lynx_cl.errors import LynxError
 from lynx_cl.home import Home, resolve_home
@@ -121,6 +121,8 @@ def compare_command(
     R.csv, tables.md, study.json) to OUT/STUDY.
     """
     where = resolve_home(home)
+    if out is not None:
+        out = output_folder(out, "--out")
     _copy_later(where)
     _compare(where, runs or [], out, as_json)
 
@@ -142,10 +144,11 @@ def report_command(
 
     folder = study_folder(resolve_home(home), study)
     plan = folder.study()
+    path = out or folder.path / "report.html"
+    output_folder(path.parent, "--out")
+    path = output_file(path, "--out")
     made = rows(chosen([folder], []))
     figures = draw_study(made, folder.path / "figures")
-    path = out or folder.path / "report.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
     header, cells = _table(made)
     path.write_text(report_page(plan, made, header[1:], [cell[1:] for cell in cells], figures), "utf-8")
     print_facts({"report": path})
@@ -177,6 +180,8 @@ def _compare(where: Home, runs: list[str], out: Path | None, as_json: bool) -> N
 
     folders = {folder.path.name: folder for folder in run_studies(where)}
     wanted = {run.partition("/")[0] for run in runs}
+    if not wanted <= folders.keys():
+        wanted = set()  # all are looked through, so that the complaint can name them
     tables = chosen([f for name, f in folders.items() if not wanted or name in wanted], runs)
     made = rows(tables)
     if as_json:

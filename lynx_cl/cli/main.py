@@ -39,6 +39,7 @@ DISK = {
     errno.EROFS: "the filesystem is read-only; name another folder with --home",
     errno.EACCES: "permission denied; change it, or name another folder with --home",
     errno.ENOTDIR: "a file stands where a folder must be; name another one",
+    errno.EISDIR: "a folder stands where a file must be; name another one",
     errno.EFBIG: "a file would be larger than this process may write; raise 'ulimit -f'",
     errno.EXDEV: "it lies on another filesystem than the files beside it; move the whole home onto one",
     errno.EIO: "the disk failed to read or write; check it, or restore from a copy",

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lynx_cl.cli.options import HomeOption, JsonOption, RouteErrorOption, open_registry
+from lynx_cl.cli.options import HomeOption, JsonOption, RouteErrorOption, open_registry, output_folder
 from lynx_cl.cli.output import note, percent, print_facts, print_json, print_table
-from lynx_cl.errors import LynxError, UsageError
+from lynx_cl.errors import UsageError
 
 if TYPE_CHECKING:
     from lynx_cl.registry import Registry
@@ -158,11 +158,7 @@ def _study(registry: Registry, folder: Path, save: Path | None, changes: dict[st
 
     config, embedder = _embedder(registry, folder, changes)
     intents, wanted = read_intents(folder), read_study(folder)
-    out = save.expanduser() if save is not None else folder / "results"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LynxError(f"{out}: cannot be made ({error.strerror}); name another folder with --save") from None
+    out = output_folder(save or folder / "results", "--save")
     facts = run_study(intents, embedder, config, wanted, note)
     write_study(facts, out)
     if as_json:

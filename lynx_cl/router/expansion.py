@@ -32,8 +32,6 @@ class ExpandedEmbedder:
     """
 
     def __init__(self, inner: Embedder, features: int) -> None:
-        if not 1 <= features <= MOST:
-            raise UsageError(f"router: {features} random features; between 1 and {MOST} are possible")
         self.inner, self.dimension = inner, features
         self.name = f"{inner.name}{MARK}{features}"
         self.pictures = inner.pictures
@@ -90,7 +88,7 @@ class ExpandedSight(ExpandedEmbedder):
 def split(name: str) -> tuple[str, int | None]:
     """The inner embedder's name and the number of random features, None where there are none.
 
-    Raises UsageError for a number that is none.
+    Raises UsageError for a number that is none, or too large.
 
     >>> split("text+random:2048"), split("text:./encoder")
     (('text', 2048), ('text:./encoder', None))
@@ -102,6 +100,8 @@ def split(name: str) -> tuple[str, int | None]:
         raise UsageError(
             f"router: embedder {name!r}: {features!r} is no number of random features; as text+random:2048"
         )
+    if not 1 <= int(features) <= MOST:
+        raise UsageError(f"router: {features} random features; between 1 and {MOST} are possible")
     return inner, int(features)
 
 

@@ -21,7 +21,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     methods = {
         "zero-shot": None,
         "lynx": {"prompts": 12},
-        "broken": {"method": "lynx", "bank": "lora", "config": {"rank": 0}},
+        "broken": {"method": "sequential", "learning_rate": 1e30},
     }
     write_study(path / "experiments" / "short.yaml", base, methods, title="A <short> study")
     assert main(["experiment", "run", "short", "--home", str(path)]) == 1
@@ -38,7 +38,7 @@ def test_a_failed_cell_is_exit_1_and_in_the_table(home: Path, capsys: pytest.Cap
     assert re.fullmatch(r"\d\.\d{3} -> \d\.\d{3}", told["grounding"]) and int(told["peak MB"]) > 100
     assert lines["broken"][lines["method"].index("counting")] == "-"
     assert error.strip().splitlines()[-1] == ("lynx-cl: study 'short': 1 of 3 cells failed: broken/order-1-seed-0")
-    assert "short/broken/order-1-seed-0: failed: bank lora: rank = 0" in error
+    assert "short/broken/order-1-seed-0: failed: training: the validation loss is nan at step 1" in error
 
 
 def test_compare_as_json_is_the_agreed_list(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,7 +70,7 @@ def test_the_report_is_one_page_without_addresses(home: Path, tmp_path: Path) ->
     text = page.read_text()
     assert "A &lt;short&gt; study" in text and text.count("data:image/png;base64,") == 5
     assert "The same answers read strictly / normalised" in text and re.search(r"<td>\d\.\d{3} / \d\.\d{3}</td>", text)
-    assert "http" not in re.sub(r"base64,[^\"]*", "", text) and "failed: bank lora" in text
+    assert "http" not in re.sub(r"base64,[^\"]*", "", text) and "failed: training: the validation loss" in text
 
 
 def test_a_dry_run_runs_nothing(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,14 +99,25 @@ def test_list_shows_what_was_run(home: Path, capsys: pytest.CaptureFixture[str])
         (["run", "absent"], 2, "study 'absent' is unknown; known: baselines, coin, "),
         (["run", "short", "budget.steps=0"], 2, "budget.steps = 0"),
         (["run", "short", "budget.steps=9"], 2, "holds results with budget.steps = 2, this study has 9"),
-        (["compare", "absent"], 2, "run 'absent' is unknown; known studies: "),
+        (["compare", "absent"], 2, "run 'absent' is unknown; known studies: short; or STUDY/METHOD"),
         (["compare", "short/absent"], 2, "run 'short/absent' is unknown; known studies: short"),
         (["report", "absent"], 1, "no study was run here; 'lynx-cl experiment run' does it"),
+        (["report", "short", "--out", "."], 2, "--out .: a folder; name a file in it"),
+        (["report", "short", "--out", "taken/a.html"], 1, "taken: cannot be made (File exists); name another folder"),
+        (["compare", "short", "--out", "taken/a"], 1, "taken/a: cannot be made (Not a directory); name another folder"),
     ],
 )
 def test_mistakes_are_one_line(
-    home: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, message: str
+    home: Path,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    code: int,
+    message: str,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").touch()
     assert main(["experiment", *arguments, "--home", str(home)]) == code
     _, error = capsys.readouterr()
     assert message in error and error.count("\n") == 1

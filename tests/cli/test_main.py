@@ -82,6 +82,7 @@ def test_a_mistake_is_one_line_and_an_exit_code(
         (OSError(errno.EXDEV, "Invalid cross-device link", "objects/a"), "objects/a: it lies on another filesystem"),
         (PermissionError(errno.EACCES, "Permission denied", "head"), "head: permission denied"),
         (NotADirectoryError(errno.ENOTDIR, "Not a directory", "a/b"), "a/b: a file stands where a folder must be"),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "a"), "a: a folder stands where a file must be"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), "the disk is full"),
         (KeyboardInterrupt(), "interrupted"),
     ],

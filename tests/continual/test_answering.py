@@ -87,6 +87,20 @@ def test_without_a_picture_there_is_nothing_to_box(
     assert "there is no picture to draw on" in capsys.readouterr().err
 
 
+def test_where_a_drawing_cannot_go_is_told_before_anything_is_asked(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    PICTURE.save(tmp_path / "a.png")
+    for save, message in (
+        (tmp_path, "a folder; name a file in it"),
+        (tmp_path / "out.gif", "end its name in .png, .jpg, .jpeg, .webp, .bmp, .tif, .tiff"),
+        (tmp_path / "no" / "out.png", "no such folder"),
+    ):
+        assert main(["ask", str(tmp_path / "a.png"), BOTH, "--save", str(save), "--home", str(home)]) == 2
+        told = capsys.readouterr()
+        assert told.out == "" and told.err == f"lynx-cl: --save {save}: {message}\n"
+
+
 def test_an_old_version_answers_as_it_did(base: Base, tmp_path: Path) -> None:
     registry = learned_registry(tmp_path, base, "counting", "grounding")
     first, other = registry.task("counting"), registry.task("grounding")

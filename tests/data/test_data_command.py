@@ -70,6 +70,8 @@ def test_a_page_shows_boxes_where_they_are(capsys, tmp_path):
     [
         (["show", "scot"], 2, "did you mean scout?"),
         (["show", "scout", "--save", "no/such/place/a.png"], 2, "no such folder"),
+        (["show", "scout", "--save", "a.gif"], 2, "--save a.gif: end its name in .png, .html, .htm"),
+        (["show", "scout", "--save", "."], 2, "--save .: a folder; name a file in it"),
         (["show", "scout", "--split", "dev", "--save", "a.png"], 2, "split 'dev' is unknown"),
         (["build", "scout", "--task", "nothing"], 2, "task 'nothing' is unknown"),
         (["build", "scout", "--scenes", "0"], 2, "--pictures"),
