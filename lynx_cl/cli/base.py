@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lynx_cl.cli.options import JsonOption
+from lynx_cl.cli.options import JsonOption, output_folder
 from lynx_cl.cli.output import note, print_facts, print_json, print_table
 from lynx_cl.errors import UsageError
 
@@ -179,7 +179,7 @@ def pretrain_base(
         from lynx_cl.home import shipped
 
         nano = start or shipped("registry") / "bases" / "nano"
-        folder = pretrain_detector(nano, out, note, steps=max(1, round(scale * STEPS)))
+        folder = pretrain_detector(nano, output_folder(out, "--out"), note, steps=max(1, round(scale * STEPS)))
         print_facts({"detector": folder, **finish_detector(folder, note)})
         return
     from lynx_cl.base.nano.pretrain import RECIPE, pretrain
@@ -187,7 +187,7 @@ def pretrain_base(
     known = [one.name for one in RECIPE]
     if stage is not None and stage not in known:
         raise UsageError(f"stage '{stage}' is unknown; known: {', '.join(known)}")
-    base = pretrain(out, note, steps_scale=scale, only=stage, start=start)
+    base = pretrain(output_folder(out, "--out"), note, steps_scale=scale, only=stage, start=start)
     if base is not None:
         from lynx_cl.continual.nano import finish
 

@@ -111,3 +111,15 @@ def test_it_has_no_stages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(["base", "pretrain", "scenes-dino", "--out", str(tmp_path), "--stage", "tower"]) == 2
     assert "scenes-dino is made in one" in capsys.readouterr().err
     assert main(["base", "pretrain", "other", "--out", str(tmp_path)]) == 2
+
+
+@pytest.mark.parametrize("name", ["nano", "scenes-dino"])
+def test_where_it_cannot_go_is_told_before_it_is_trained(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken = tmp_path / "taken"
+    taken.touch()
+    assert main(["base", "pretrain", name, "--out", str(taken)]) == 1
+    assert (
+        f"lynx-cl: {taken}: cannot be made (File exists); name another folder with --out\n" in capsys.readouterr().err
+    )
