@@ -30,17 +30,18 @@ HEADER = (
 
 @app.command("list")
 def list_command(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """List the studies that can be run, and how much of each was run in this home.
+    """List the studies that can be run, how much of each was run in this home, and whether results ship ('import').
 
     Example: lynx-cl experiment list
     """
     import yaml
 
     from lynx_cl.continual.results import study_folder
+    from lynx_cl.continual.results_file import shipped_results
     from lynx_cl.continual.study import known_studies
 
     where = resolve_home(home)
-    rows = []
+    rows, ships = [], shipped_results()
     for path in known_studies(where):
         told = yaml.safe_load(path.read_text(encoding="utf-8"))
         folder = study_folder(where, told["name"])
@@ -52,22 +53,24 @@ def list_command(home: HomeOption = None, as_json: JsonOption = False) -> None:
                 "tasks": list(told.get("tasks", {})),
                 "methods": list(told["methods"]),
                 "stages_done": stages,
+                "results_ship": told["name"] in ships,
                 "file": str(path),
             }
         )
     if as_json:
         print_json(rows)
         return
-    print_table(
-        ("study", "tasks", "methods", "stages done", "file"),
-        [(row["study"], row["tasks"], row["methods"], row["stages_done"], row["file"]) for row in rows],
-    )
+    for row in rows:
+        row["results_ship"] = "yes" if row["results_ship"] else "no"
+    keys = ("study", "tasks", "methods", "stages_done", "results_ship", "file")
+    print_table([key.replace("_", " ") for key in keys], [[row[key] for key in keys] for row in rows])
 
 
 @app.command("run")
 def run_command(
     study: Annotated[str, typer.Argument(help="A study's name, or the path of its YAML file.")],
     settings: Annotated[list[str] | None, typer.Argument(help="Settings as key=value, e.g. budget.steps=50.")] = None,
+    only: Annotated[list[str] | None, typer.Option("--only", help="METHOD or METHOD/CELL; can be given again.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the study, run nothing.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -77,13 +80,14 @@ def run_command(
     Example: lynx-cl experiment run smoke executor=processes
 
     Stopped or killed at any moment, the same command goes on where it was. A cell that fails leaves the others going.
+    With --only the cells that are named are run alone, as lynx or lynx/order-1-seed-0: so a study is run in parts.
     """
     from lynx_cl.continual.study import read_study
 
     where = resolve_home(home)
     plan = read_study(study, settings or [], where)
     if dry_run:
-        _told(where, plan, as_json)
+        _told(where, plan, only or [], as_json)
         return
     from lynx_cl.continual.results import study_folder
     from lynx_cl.continual.run_study import run_study
@@ -97,14 +101,16 @@ def run_command(
         if trouble:
             note(trouble)
 
-    ran = run_study(where, plan, note, on_stage)
+    ran = run_study(where, plan, note, on_stage, only or [])
     trouble = tracker.copy(study_folder(where, plan.name), last=True)
     if trouble:
         note(trouble)
     _compare(where, [plan.name], None, as_json)
     if ran.failed:
         names = ", ".join(cell.key for cell in ran.failed)
-        raise LynxError(f"study '{plan.name}': {len(ran.failed)} of {len(plan.cells())} cells failed: {names}")
+        raise LynxError(
+            f"study '{plan.name}': {len(ran.failed)} of {len(ran.whole) + len(ran.failed)} cells failed: {names}"
+        )
 
 
 @app.command("compare")
@@ -117,8 +123,8 @@ def compare_command(
 
     With --json: a list with one entry a cell; R has the base alone as row 0, its tasks are the base's own (where it has
     some) and then those of the order; what was not measured is null. R_strict and R_normalised are R of the answers
-    read strictly and normalised. Figures go to studies/STUDY/figures in the home, or with the tables (methods.csv,
-    R.csv, tables.md, study.json) to OUT/STUDY.
+    read strictly and normalised. Figures go to studies/STUDY/figures in the home, or to OUT/STUDY with the tables
+    (methods.csv, R.csv, tables.md, study.json) and the results they are made of (results.json.gz, as 'export' does it).
     """
     where = resolve_home(home)
     if out is not None:
@@ -154,11 +160,58 @@ def report_command(
     print_facts({"report": path})
 
 
-def _told(where: Home, plan: Study, as_json: bool) -> None:
+@app.command("export")
+def export_command(
+    study: Annotated[str, typer.Argument(help="The name of a study that was run.")],
+    file: Annotated[Path, typer.Argument(help="The file to write.")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the results of a study's whole cells to one file: all that tables and figures are made of, no weights.
+
+    Example: lynx-cl experiment export smoke smoke.json.gz
+    """
+    from lynx_cl.continual.results import study_folder
+    from lynx_cl.continual.results_file import export_results
+
+    file = output_file(file, "FILE")
+    written, left = export_results(study_folder(resolve_home(home), study), file)
+    facts = {"study": study, "file": file, "bytes": file.stat().st_size, "cells": len(written), "left_out": left}
+    print_json(facts) if as_json else print_facts({**facts, "left_out": f"{len(left)} that are not whole"})
+
+
+@app.command("import")
+def import_command(
+    file: Annotated[str, typer.Argument(help="A file that 'export' wrote, or a study whose results ship.")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take the results of a study's cells into this home, as if they had been run here; everything is checked first.
+
+    Example: lynx-cl experiment import smoke && lynx-cl experiment compare smoke
+
+    Cells that are whole here stay as they are. What 'run' adds to the study afterwards is compared with them.
+    """
+    from lynx_cl.continual.results import study_folder
+    from lynx_cl.continual.results_file import import_results, results_file
+    from lynx_cl.tracking.study import StudyTracker
+
+    where = resolve_home(home)
+    taken = import_results(where, results_file(file))
+    folder = study_folder(where, taken.study)
+    trouble = StudyTracker(where, folder.study()).copy(folder, last=True)
+    if trouble:
+        note(trouble)
+    facts = {"study": taken.study, "cells": len(taken.new), "there_already": len(taken.there), "results": folder.path}
+    print_json(facts) if as_json else print_facts(facts)
+
+
+def _told(where: Home, plan: Study, only: list[str], as_json: bool) -> None:
     """What a study would run, and what of it is done."""
     from lynx_cl.continual.results import study_folder
+    from lynx_cl.continual.run_study import chosen_cells
 
-    folder, cells = study_folder(where, plan.name), plan.cells()
+    folder, cells = study_folder(where, plan.name), chosen_cells(plan, only)
     facts = {
         "study": plan.name,
         "base": plan.base,
@@ -199,11 +252,16 @@ def _compare(where: Home, runs: list[str], out: Path | None, as_json: bool) -> N
         for path in draw_study(own, place):
             note(f"figure: {path}")
         if out is not None:
+            from lynx_cl.continual.results_file import FILE, export_results
             from lynx_cl.tracking.study_tables import write_tables
 
             header, cells = _table(own)
             for path in write_tables(folders[name].study(), own, header[1:], [cell[1:] for cell in cells], place):
                 note(f"table: {path}")
+            keys = {cell.cell.key for row in own for cell in row.whole}
+            if keys:
+                export_results(folders[name], place / FILE, keys)
+                note(f"results: {place / FILE}")
 
 
 def _copy_later(where: Home) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,10 +79,14 @@ class CellFolder:
         """Keeps a stage: first what the method has learned, then the result, and the stage before loses its state."""
         kept = self.path / f"state-{result.stage}.safetensors"
         write_whole(kept, state, scratch=self.path, what="study.state")
-        _write(self.path / f"stage-{result.stage}.json", result.model_dump(mode="json"), "study.stage")
+        self.keep(result)
         for old in self.path.glob("state-*.safetensors"):
             if old != kept:
                 old.unlink()
+
+    def keep(self, result: StageResult) -> None:
+        """Keeps what was measured after a stage, without what the method had learned."""
+        _write(self.path / f"stage-{result.stage}.json", result.model_dump(mode="json"), "study.stage")
 
     def state(self, stage: int) -> Mapping[str, Tensor]:
         """What the method had learned after a stage. Raises LynxError where that is missing or damaged."""
@@ -142,31 +146,53 @@ class StudyFolder:
         """A file that is there while results wait for a tracking store that could not be reached."""
         return self.path / "unlogged"
 
+    def exists(self) -> bool:
+        """Whether a study was begun here."""
+        return (self.path / "study.json").exists()
+
     def open(self, study: Study, made_of: Mapping[str, str]) -> None:
         """Begins a study, or goes on with it. `made_of` holds the digests of the base and of every task's data.
 
-        Raises UsageError where the folder holds another study of that name: one whose cells were run on another base,
-        other tasks, data, questions or budget, or a method under the same label with other settings.
+        Raises UsageError where the folder holds another study of that name (`check`).
         """
-        told = {"identity": uuid.uuid4().hex, "study": study.model_dump(mode="json"), "made_of": dict(made_of)}
-        if (self.path / "study.json").exists():
-            before = self.study()
-            self._compare(study.shared(), before.shared(), "")
-            self._compare(told["made_of"], self.made_of, "")
-            labels = study.methods.keys() & before.methods.keys()
-            for label in sorted(labels):
-                now, then = (
-                    (*method_of(label, s.methods[label]), terms_of(label, s.methods[label])) for s in (study, before)
-                )
-                if now != then:
-                    self._refuse(f"methods.{label}", then, now)
-            orders = dict(enumerate(before.sequences(), 1))
-            for number, order in enumerate(study.sequences(), 1):
-                if orders.get(number, order) != order:
-                    self._refuse(f"order {number}", orders[number], order)
-            told["identity"] = self.identity
+        identity = uuid.uuid4().hex
+        if self.exists():
+            self.check(study, made_of)
+            identity = self.identity
         self.path.mkdir(parents=True, exist_ok=True)
+        told = {"identity": identity, "study": study.model_dump(mode="json"), "made_of": dict(made_of)}
         _write(self.path / "study.json", told, "study.begin")
+
+    def check(
+        self,
+        study: Study,
+        made_of: Mapping[str, str],
+        where: str = "",
+        way: str = "give it another name with name=NAME, or remove the folder",
+    ) -> None:
+        """Raises UsageError, from `where` to the `way` out, where the folder holds another study of that name.
+
+        That is one whose cells were run on another base, other tasks, data, questions or budget, or a method under the
+        same label with other settings.
+        """
+
+        def refuse(key: str, then: Any, now: Any) -> None:
+            raise UsageError(f"{where}{self.path}: holds results with {key} = {then}, this study has {now}; {way}")
+
+        before = self.study()
+        _compare(study.shared(), before.shared(), "", refuse)
+        _compare(dict(made_of), self.made_of, "", refuse)
+        labels = study.methods.keys() & before.methods.keys()
+        for label in sorted(labels):
+            now, then = (
+                (*method_of(label, s.methods[label]), terms_of(label, s.methods[label])) for s in (study, before)
+            )
+            if now != then:
+                refuse(f"methods.{label}", then, now)
+        orders = dict(enumerate(before.sequences(), 1))
+        for number, order in enumerate(study.sequences(), 1):
+            if orders.get(number, order) != order:
+                refuse(f"order {number}", orders[number], order)
 
     def alone(self) -> StageResult | None:
         """Row 0, None before it was measured."""
@@ -185,19 +211,6 @@ class StudyFolder:
             raise LynxError(f"{self.path}: no study was run here; 'lynx-cl experiment run' does it") from None
         except ValueError:
             raise LynxError(f"{path}: damaged; remove the folder and run the study anew") from None
-
-    def _compare(self, now: Any, then: Any, key: str) -> None:
-        if isinstance(now, dict) and isinstance(then, dict) and now.keys() == then.keys():
-            for name in now:
-                self._compare(now[name], then[name], f"{key}.{name}" if key else name)
-        elif now != then:
-            self._refuse(key, then, now)
-
-    def _refuse(self, key: str, then: Any, now: Any) -> None:
-        raise UsageError(
-            f"{self.path}: holds results with {key} = {then}, this study has {now}; "
-            "give it another name with name=NAME, or remove the folder"
-        )
 
 
 def study_folder(home: Home, name: str) -> StudyFolder:
@@ -219,3 +232,11 @@ def _read(path: Path) -> StageResult:
 
 def _write(path: Path, value: Any, what: str) -> None:
     write_whole(path, (json.dumps(value, indent=1) + "\n").encode(), scratch=path.parent, what=what)
+
+
+def _compare(now: Any, then: Any, key: str, refuse: Callable[[str, Any, Any], None]) -> None:
+    if isinstance(now, dict) and isinstance(then, dict) and now.keys() == then.keys():
+        for name in now:
+            _compare(now[name], then[name], f"{key}.{name}" if key else name, refuse)
+    elif now != then:
+        refuse(key, then, now)

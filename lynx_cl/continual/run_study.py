@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from lynx_cl.continual.cell import Say, measure_alone, run_cell
 from lynx_cl.continual.results import StudyFolder, study_folder
 from lynx_cl.continual.study import Cell, Study, made_of
-from lynx_cl.errors import Interrupted, LynxError
+from lynx_cl.errors import Interrupted, LynxError, UsageError
 from lynx_cl.home import Home
 
 POLL = 0.2  # seconds between looks at processes
@@ -48,13 +48,20 @@ class Job(Protocol):
         ...
 
 
-def run_study(home: Home, study: Study, say: Say, on_stage: Callable[[StudyFolder], None] = lambda folder: None) -> Ran:
+def run_study(
+    home: Home,
+    study: Study,
+    say: Say,
+    on_stage: Callable[[StudyFolder], None] = lambda folder: None,
+    only: Sequence[str] = (),
+) -> Ran:
     """Runs every cell of a study that is not whole yet; `on_stage` is called whenever there are new results.
 
-    A cell that failed before is tried again from its last stage. Raises UsageError where the folder holds another study
-    of that name, LynxError where another process runs it or a Ray cluster cannot be used, Interrupted where the user
-    stopped it.
+    With `only`, METHOD or METHOD/CELL each, those cells alone. A cell that failed before is tried again from its last
+    stage. Raises UsageError where the folder holds another study of that name or `only` names none of its cells,
+    LynxError where another process runs it or a Ray cluster cannot be used, Interrupted where the user stopped it.
     """
+    cells = chosen_cells(study, only)
     home.ensure_writable()
     folder = study_folder(home, study.name)
     folder.path.mkdir(parents=True, exist_ok=True)
@@ -71,31 +78,49 @@ def run_study(home: Home, study: Study, say: Say, on_stage: Callable[[StudyFolde
             measure_alone(home, study, say)
             on_stage(folder)
             if start is None:
-                whole = in_turn(home, study, say, lambda: on_stage(folder))
+                whole = in_turn(home, study, cells, say, lambda: on_stage(folder))
             else:
-                whole = elsewhere(home, study, say, lambda: on_stage(folder), start)
+                whole = elsewhere(home, study, cells, say, lambda: on_stage(folder), start)
     except Timeout:
         raise LynxError(f"study '{study.name}' is being run by another process; wait for it, or stop it") from None
     except (KeyboardInterrupt, Interrupted):
         raise Interrupted(f"study '{study.name}': interrupted; the same command goes on where it was") from None
-    return Ran(tuple(whole), tuple(cell for cell in study.cells() if cell not in whole))
+    return Ran(tuple(whole), tuple(cell for cell in cells if cell not in whole))
 
 
-def in_turn(home: Home, study: Study, say: Say, on_stage: Callable[[], None]) -> list[Cell]:
-    """The cells that are whole, after running what is left of each in this process."""
-    return [cell for cell in study.cells() if run_cell(home, study, cell, say, on_stage)]
+def chosen_cells(study: Study, only: Sequence[str]) -> list[Cell]:
+    """The cells of a study that `only` names, METHOD or METHOD/CELL each, in their order; all where it names none.
+
+    Raises UsageError for a name that fits none.
+    """
+    cells = study.cells()
+    for name in only:
+        if not any(f"{cell.key}/".startswith(f"{name}/") for cell in cells):
+            known = ", ".join(study.methods)
+            raise UsageError(f"--only {name}: no cell of '{study.name}'; name one of {known}, or one as {cells[0].key}")
+    return [cell for cell in cells if not only or any(f"{cell.key}/".startswith(f"{name}/") for name in only)]
+
+
+def in_turn(home: Home, study: Study, cells: Sequence[Cell], say: Say, on_stage: Callable[[], None]) -> list[Cell]:
+    """Those of the cells that are whole, after running what is left of each in this process."""
+    return [cell for cell in cells if run_cell(home, study, cell, say, on_stage)]
 
 
 def elsewhere(
-    home: Home, study: Study, say: Say, on_stage: Callable[[], None], start: Callable[[Cell], Job]
+    home: Home,
+    study: Study,
+    cells: Sequence[Cell],
+    say: Say,
+    on_stage: Callable[[], None],
+    start: Callable[[Cell], Job],
 ) -> list[Cell]:
-    """The cells that are whole, after running what is left of each as a job of its own, `workers` at a time.
+    """Those of the cells that are whole, after running what is left of each as a job of its own, `workers` at a time.
 
     What a job says goes to the file `log` in its cell's folder. A job that dies fails its cell alone.
     """
     folder = study_folder(home, study.name)
-    whole = [cell for cell in study.cells() if folder.cell(cell).holds(len(cell.order))]
-    waiting = [cell for cell in study.cells() if cell not in whole][::-1]
+    whole = [cell for cell in cells if folder.cell(cell).holds(len(cell.order))]
+    waiting = [cell for cell in cells if cell not in whole][::-1]
     running: dict[Cell, Job] = {}
     seen = 0
     try:
@@ -124,7 +149,7 @@ def elsewhere(
             time.sleep(POLL)
     finally:
         _stop(list(running.values()))
-    return [cell for cell in study.cells() if cell in whole]
+    return [cell for cell in cells if cell in whole]
 
 
 def _stop(jobs: Sequence[Job]) -> None:

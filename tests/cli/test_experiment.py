@@ -59,7 +59,7 @@ def test_compare_writes_figures_and_tables(home: Path, tmp_path: Path, capsys: p
     out, _ = capsys.readouterr()
     assert re.search(r"short\tlynx\t1 of 1\t\d\.\d{3} \[\d\.\d{3}, \d\.\d{3}\]\t", out)
     made = sorted(path.name for path in (tmp_path / "short").iterdir())
-    tables = ["R.csv", "methods.csv", "study.json", "tables.md"]
+    tables = ["R.csv", "methods.csv", "study.json", "tables.md", "results.json.gz"]
     assert made == sorted(["R.png", "forgetting.png", "scores.png", "growth.png", "routing.png", *tables])
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in (tmp_path / "short").glob("*.png"))
 
@@ -90,7 +90,7 @@ def test_list_shows_what_was_run(home: Path, capsys: pytest.CaptureFixture[str])
     assert told["short"]["stages_done"] == 4 and told["smoke"]["stages_done"] == 0
     assert {"data", "experts", "growth", "order", "sequence-8"} <= set(told)
     assert main(["experiment", "list", "--home", str(home)]) == 0
-    assert capsys.readouterr().out.startswith("study\ttasks\tmethods\tstages done\tfile\n")
+    assert capsys.readouterr().out.startswith("study\ttasks\tmethods\tstages done\tresults ship\tfile\n")
 
 
 @pytest.mark.parametrize(
@@ -99,6 +99,17 @@ def test_list_shows_what_was_run(home: Path, capsys: pytest.CaptureFixture[str])
         (["run", "absent"], 2, "study 'absent' is unknown; known: baselines, coin, "),
         (["run", "short", "budget.steps=0"], 2, "budget.steps = 0"),
         (["run", "short", "budget.steps=9"], 2, "holds results with budget.steps = 2, this study has 9"),
+        (
+            ["run", "short", "--only", "lynks"],
+            2,
+            "--only lynks: no cell of 'short'; name one of zero-shot, lynx, broken",
+        ),
+        (["export", "short", "taken/a"], 2, "FILE taken/a: no such folder"),
+        (["export", "short", "."], 2, "FILE .: a folder; name a file in it"),
+        (["export", "absent", "a"], 1, "no study was run here"),
+        (["import", "absent"], 2, "absent: no such file, and no study whose results ship; those are: "),
+        (["import", "."], 2, ".: a folder; name a file that 'experiment export' wrote"),
+        (["import", "taken"], 1, "taken: no results of a study"),
         (["compare", "absent"], 2, "run 'absent' is unknown; known studies: short; or STUDY/METHOD"),
         (["compare", "short/absent"], 2, "run 'short/absent' is unknown; known studies: short"),
         (["report", "absent"], 1, "no study was run here; 'lynx-cl experiment run' does it"),
@@ -121,6 +132,32 @@ def test_mistakes_are_one_line(
     assert main(["experiment", *arguments, "--home", str(home)]) == code
     _, error = capsys.readouterr()
     assert message in error and error.count("\n") == 1
+
+
+def test_results_come_to_another_home(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was run here is compared there, to the last digit, and a method that is run there is compared with it."""
+    file, there = tmp_path / "short.json.gz", ["--home", str(tmp_path / "there")]
+    assert main(["experiment", "export", "short", str(file), "--json", "--home", str(home)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["cells"] == 2 and told["left_out"] == ["broken/order-1-seed-0"]
+    assert told["bytes"] == file.stat().st_size < 10_000
+    assert main(["experiment", "import", str(file), "--json", *there]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["study"], told["cells"], told["there_already"]) == ("short", 2, 0)
+    assert main(["experiment", "compare", *there]) == 0
+    imported = capsys.readouterr().out.splitlines()
+    assert main(["experiment", "compare", "--home", str(home)]) == 0
+    ours = capsys.readouterr().out.splitlines()
+    assert imported[1:3] == ours[1:3] and "0 of 1, 1 failed" in ours[3] and "0 of 1\t" in imported[3]
+    study = str(write_study(tmp_path / "short.yaml", home / "tiny", {"zero-shot": None, "lynx": {"prompts": 12}}))
+    own = ["methods.mine.method=lora", "methods.mine.rank=2"]
+    assert main(["experiment", "run", study, *own, "--only", "mine", "--json", *there]) == 0
+    out, error = capsys.readouterr()
+    told = json.loads(out)
+    assert [one["method"] for one in told] == ["zero-shot", "lynx", "mine"] and told[2]["acc"] is not None
+    assert "measure: the base alone" not in error and "lynx/order-1" not in error
+    assert main(["experiment", "import", str(file), *there]) == 0
+    assert re.search(r"cells +0\nthere_already +2\n", capsys.readouterr().out)
 
 
 def test_a_home_without_studies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
