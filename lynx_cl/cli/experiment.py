@@ -188,7 +188,7 @@ def import_command(
 ) -> None:
     """Take the results of a study's cells into this home, as if they had been run here; everything is checked first.
 
-    Example: lynx-cl experiment import smoke && lynx-cl experiment compare smoke
+    Example: lynx-cl experiment import order && lynx-cl experiment compare order
 
     Cells that are whole here stay as they are. What 'run' adds to the study afterwards is compared with them.
     """
