@@ -90,10 +90,13 @@ def run_command(
         _told(where, plan, only or [], as_json)
         return
     from lynx_cl.continual.results import study_folder
+    from lynx_cl.continual.results_file import ships
     from lynx_cl.continual.run_study import run_study
     from lynx_cl.tracking.study import StudyTracker
 
     where.ensure_writable()
+    if not study_folder(where, plan.name).exists() and ships(plan):
+        note(f"results of this study ship: 'lynx-cl experiment import {plan.name}' takes them in, and the rest is run")
     tracker = StudyTracker(where, plan)
 
     def on_stage(folder: StudyFolder) -> None:

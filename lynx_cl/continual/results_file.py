@@ -137,15 +137,21 @@ def shipped_results() -> dict[str, Path]:
     return {file.parent.name: file for file in sorted(shipped("experiments").glob(f"results/*/{FILE}"))}
 
 
+def ships(study: Study) -> bool:
+    """Whether results ship that this study could go on from."""
+    file = shipped_results().get(study.name)
+    return file is not None and read_results(file).study.shared() == study.shared()
+
+
 def results_file(name_or_path: str) -> Path:
     """The file of that path, or of the study of that name whose results ship. Raises UsageError for neither."""
-    ships = shipped_results()
-    if name_or_path in ships:
-        return ships[name_or_path]
+    known = shipped_results()
+    if name_or_path in known:
+        return known[name_or_path]
     path = Path(name_or_path).expanduser()
     if not path.exists():
-        known = ", ".join(ships) or "none"
-        raise UsageError(f"{name_or_path}: no such file, and no study whose results ship; those are: {known}")
+        names = ", ".join(known) or "none"
+        raise UsageError(f"{name_or_path}: no such file, and no study whose results ship; those are: {names}")
     return path
 
 

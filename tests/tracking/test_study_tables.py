@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lynx_cl.cli.main import main
+from lynx_cl.continual.results_file import shipped_results
 from lynx_cl.errors import UsageError
 from lynx_cl.home import Home
 from lynx_cl.tracking.study_tables import markdown, refreshed
@@ -56,6 +57,17 @@ def test_a_document_shows_what_the_file_holds(kept: Path, tmp_path: Path) -> Non
         markdown(tmp_path / "methods.csv", ["sells"])
     with pytest.raises(UsageError, match="no CSV table"):
         refreshed(text, tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize("study", sorted(shipped_results()))
+def test_the_tables_that_ship_are_made_of_the_results_that_ship(study: str, tmp_path: Path) -> None:
+    """To the last digit, intervals too, in a home of any user."""
+    home = ["--home", str(tmp_path / "home")]
+    assert main(["experiment", "import", study, *home]) == 0
+    assert main(["experiment", "compare", study, "--out", str(tmp_path), *home]) == 0
+    for table in ("methods.csv", "R.csv", "tables.md"):
+        kept, made = (folder / study / table for folder in (ROOT / "experiments" / "results", tmp_path))
+        assert kept.read_text() == made.read_text(), f"write it anew: lynx-cl experiment compare {study} --out ..."
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
