@@ -127,7 +127,8 @@ def compare_command(
     With --json: a list with one entry a cell; R has the base alone as row 0, its tasks are the base's own (where it has
     some) and then those of the order; what was not measured is null. R_strict and R_normalised are R of the answers
     read strictly and normalised. Figures go to studies/STUDY/figures in the home, or to OUT/STUDY with the tables
-    (methods.csv, R.csv, tables.md, study.json) and the results they are made of (results.json.gz, as 'export' does it).
+    (methods.csv, R.csv, orders.csv where there are several orders, tables.md, study.json) and the results that they are
+    made of (results.json.gz, as 'export' writes it).
     """
     where = resolve_home(home)
     if out is not None:

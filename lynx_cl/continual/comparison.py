@@ -168,6 +168,14 @@ class MethodRow:
         values = [sum(stage.training for stage in cell.stages) for cell in self.whole]
         return float(np.mean(values)) if values else float("nan")
 
+    def by_order(self, measure: str) -> dict[int, float]:
+        """The mean of a measure over the whole cells of each order, by the order's number; NaN for one without any."""
+        numbers = sorted({cell.cell.number for cell in self.cells})
+        parts = {
+            n: MethodRow(self.study, self.method, tuple(c for c in self.cells if c.cell.number == n)) for n in numbers
+        }
+        return {number: part.mean(measure) for number, part in parts.items()}
+
     @property
     def order_spread(self) -> float:
         """The greatest ACC of an order minus the least with the same seed, in the mean over the seeds that ran in two

@@ -35,7 +35,8 @@ def write_tables(
 ) -> list[Path]:
     """`methods.csv` (the comparison as it is printed: `header` and its `cells`), `R.csv`, `tables.md` and `study.json`.
 
-    R.csv has a line for each cell, stage and task. study.json holds the settings, what of it was run, and on what.
+    R.csv has a line for each cell, stage and task. study.json holds the settings, what of it was run, and on what. A
+    study of several orders has `orders.csv` too: what each method came to in each of them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     methods = _write(folder / "methods.csv", header, cells)
@@ -45,6 +46,9 @@ def write_tables(
     page = folder / "tables.md"
     title = study.title or study.name
     parts = [f"# {title}", f"Run by `lynx-cl experiment run {study.name}`; settings in study.json.", markdown(methods)]
+    several = len(study.sequences()) > 1
+    orders = [_write(folder / "orders.csv", *order_table(rows, [cell[0] for cell in cells]))] if several else []
+    parts += [f"## In each order\n\n{markdown(file)}" for file in orders]
     for row in rows:
         for cell in row.whole:
             stages = zip(["base alone", *cell.cell.order], cell.table().tolist(), strict=True)
@@ -61,7 +65,19 @@ def write_tables(
     }
     facts = folder / "study.json"
     facts.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    return [methods, matrix, page, facts]
+    return [methods, *orders, matrix, page, facts]
+
+
+def order_table(rows: Sequence[MethodRow], names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """ACC and forgetting of each method in each order, means over seeds: a header, and a line for each name."""
+    numbers = sorted({cell.cell.number for row in rows for cell in row.cells})
+    header = ["method", "cells", *(f"{name} order {number}" for name in ("ACC", "forgetting") for number in numbers)]
+    lines = []
+    for row, name in zip(rows, names, strict=True):
+        told = [row.by_order(measure) for measure in ("acc", "forgetting")]
+        values = [by_order.get(number, float("nan")) for by_order in told for number in numbers]
+        lines.append([name, row.status, *(f"{value:.3f}" if value == value else "-" for value in values)])
+    return header, lines
 
 
 def markdown(file: Path, columns: Sequence[str] = ()) -> str:

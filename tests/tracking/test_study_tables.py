@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from lynx_cl.cli.main import main
+from lynx_cl.continual.comparison import CellTable, rows
 from lynx_cl.continual.results_file import shipped_results
 from lynx_cl.errors import UsageError
 from lynx_cl.home import Home
-from lynx_cl.tracking.study_tables import markdown, refreshed
-from tests.tracking.test_study_tracking import ORDER, R, folder_of
+from lynx_cl.tracking.study_tables import markdown, order_table, refreshed
+from tests.tracking.test_study_tracking import ORDER, STUDY, R, folder_of, result
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "experiments" / "README.md"]
@@ -47,6 +48,25 @@ def test_the_rest_says_what_was_run(kept: Path) -> None:
     assert (kept / "forgetting.png").exists()
 
 
+def test_each_order_is_told_by_itself(tmp_path: Path) -> None:
+    """Means over the seeds of an order; an order without a whole cell has none."""
+    orders = tuple(ORDER), tuple(ORDER[::-1])
+    study = STUDY.model_copy(update={"orders": orders, "seeds": (0, 1), "methods": {"lora": {"rank": 2}, "lynx": {}}})
+    last = {("lora", 1, 0): 0.5, ("lora", 1, 1): 0.75, ("lora", 2, 0): 1.0}
+    tables = []
+    for cell in study.cells():
+        key = (cell.label, cell.number, cell.seed)
+        whole = (
+            [result(1), result(2).model_copy(update={"blind": dict.fromkeys(ORDER, last[key])})] if key in last else []
+        )
+        tables.append(CellTable("told", cell, False, False, False, (result(0), *whole), None))
+    header, lines = order_table(rows(tables), ["lora", "lynx"])
+    assert header == ["method", "cells", *(f"{name} order {n}" for name in ("ACC", "forgetting") for n in (1, 2))]
+    assert lines[0] == ["lora", "3 of 4", "0.625", "1.000", "0.375", "-0.750"]  # counting fell from 1 to 0.5 and
+    # 0.75 in order 1; grounding rose from 0.25 to 1 in order 2
+    assert lines[1] == ["lynx", "0 of 4", "-", "-", "-", "-"]
+
+
 def test_a_document_shows_what_the_file_holds(kept: Path, tmp_path: Path) -> None:
     shutil.copy(kept / "methods.csv", tmp_path / "methods.csv")
     text = "a\n<!-- table methods.csv: method, cells -->\nanything\n<!-- end of table -->\nb\n"
@@ -65,7 +85,7 @@ def test_the_tables_that_ship_are_made_of_the_results_that_ship(study: str, tmp_
     home = ["--home", str(tmp_path / "home")]
     assert main(["experiment", "import", study, *home]) == 0
     assert main(["experiment", "compare", study, "--out", str(tmp_path), *home]) == 0
-    for table in ("methods.csv", "R.csv", "tables.md"):
+    for table in sorted(path.name for path in (tmp_path / study).glob("*") if path.suffix in (".csv", ".md")):
         kept, made = (folder / study / table for folder in (ROOT / "experiments" / "results", tmp_path))
         assert kept.read_text() == made.read_text(), f"write it anew: lynx-cl experiment compare {study} --out ..."
 
