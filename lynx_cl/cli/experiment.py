@@ -91,9 +91,10 @@ def run_command(
         return
     from lynx_cl.continual.results import study_folder
     from lynx_cl.continual.results_file import ships
-    from lynx_cl.continual.run_study import run_study
+    from lynx_cl.continual.run_study import chosen_cells, run_study
     from lynx_cl.tracking.study import StudyTracker
 
+    chosen_cells(plan, only or [])  # a wrong name is told before anything is made
     where.ensure_writable()
     if not study_folder(where, plan.name).exists() and ships(plan):
         note(f"results of this study ship: 'lynx-cl experiment import {plan.name}' takes them in, and the rest is run")

@@ -188,7 +188,7 @@ class StudyFolder:
                 (*method_of(label, s.methods[label]), terms_of(label, s.methods[label])) for s in (study, before)
             )
             if now != then:
-                refuse(f"methods.{label}", then, now)
+                refuse(f"methods.{label}", before.methods[label], study.methods[label])
         orders = dict(enumerate(before.sequences(), 1))
         for number, order in enumerate(study.sequences(), 1):
             if orders.get(number, order) != order:
