@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -169,12 +170,17 @@ class MethodRow:
         return float(np.mean(values)) if values else float("nan")
 
     def by_order(self, measure: str) -> dict[int, float]:
-        """The mean of a measure over the whole cells of each order, by the order's number; NaN for one without any."""
-        numbers = sorted({cell.cell.number for cell in self.cells})
-        parts = {
-            n: MethodRow(self.study, self.method, tuple(c for c in self.cells if c.cell.number == n)) for n in numbers
-        }
-        return {number: part.mean(measure) for number, part in parts.items()}
+        """The mean of a measure in each order, by its number; NaN for an order without a whole cell.
+
+        It is over the seeds that ran in the most orders, so that orders are compared with the same seeds.
+        """
+        ran = Counter(cell.cell.seed for cell in self.whole)
+        seeds = {seed for seed, times in ran.items() if times == max(ran.values())}
+        told = {}
+        for number in sorted({cell.cell.number for cell in self.cells}):
+            own = tuple(c for c in self.whole if c.cell.number == number and c.cell.seed in seeds)
+            told[number] = MethodRow(self.study, self.method, own).mean(measure)
+        return told
 
     @property
     def order_spread(self) -> float:

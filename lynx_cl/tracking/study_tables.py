@@ -69,7 +69,7 @@ def write_tables(
 
 
 def order_table(rows: Sequence[MethodRow], names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
-    """ACC and forgetting of each method in each order, means over seeds: a header, and a line for each name."""
+    """ACC and forgetting of each method in each order, as `by_order`: a header, and a line for each name."""
     numbers = sorted({cell.cell.number for row in rows for cell in row.cells})
     header = ["method", "cells", *(f"{name} order {number}" for name in ("ACC", "forgetting") for number in numbers)]
     lines = []

@@ -49,10 +49,10 @@ def test_the_rest_says_what_was_run(kept: Path) -> None:
 
 
 def test_each_order_is_told_by_itself(tmp_path: Path) -> None:
-    """Means over the seeds of an order; an order without a whole cell has none."""
+    """Orders are compared with the same seeds; an order without a whole cell has no number."""
     orders = tuple(ORDER), tuple(ORDER[::-1])
     study = STUDY.model_copy(update={"orders": orders, "seeds": (0, 1), "methods": {"lora": {"rank": 2}, "lynx": {}}})
-    last = {("lora", 1, 0): 0.5, ("lora", 1, 1): 0.75, ("lora", 2, 0): 1.0}
+    last = {("lora", 1, 0): 0.5, ("lora", 1, 1): 0.75, ("lora", 2, 0): 1.0, ("lynx", 2, 0): 1.0, ("lynx", 2, 1): 0.5}
     tables = []
     for cell in study.cells():
         key = (cell.label, cell.number, cell.seed)
@@ -62,9 +62,9 @@ def test_each_order_is_told_by_itself(tmp_path: Path) -> None:
         tables.append(CellTable("told", cell, False, False, False, (result(0), *whole), None))
     header, lines = order_table(rows(tables), ["lora", "lynx"])
     assert header == ["method", "cells", *(f"{name} order {n}" for name in ("ACC", "forgetting") for n in (1, 2))]
-    assert lines[0] == ["lora", "3 of 4", "0.625", "1.000", "0.375", "-0.750"]  # counting fell from 1 to 0.5 and
-    # 0.75 in order 1; grounding rose from 0.25 to 1 in order 2
-    assert lines[1] == ["lynx", "0 of 4", "-", "-", "-", "-"]
+    # counting fell from 1 to 0.5 in order 1, grounding rose from 0.25 to 1 in order 2; seed 1 ran in one order alone
+    assert lines[0] == ["lora", "3 of 4", "0.500", "1.000", "0.500", "-0.750"]
+    assert lines[1] == ["lynx", "2 of 4", "-", "0.750", "-", "-0.500"]
 
 
 def test_a_document_shows_what_the_file_holds(kept: Path, tmp_path: Path) -> None:
