@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -167,31 +169,52 @@ def pretrain_base(
     """
     if name not in ("nano", "scenes-dino"):
         raise UsageError(f"base '{name}' has no recipe here; known: nano, scenes-dino")
-    import torch
-
-    torch.set_num_threads(threads)
-    if name == "scenes-dino":
-        if stage is not None:
-            raise UsageError("--stage: scenes-dino is made in one; leave it out")
-        from lynx_cl.base.dino.pretrain import STEPS
-        from lynx_cl.base.dino.pretrain import pretrain as pretrain_detector
-        from lynx_cl.continual.dino import finish_detector
-        from lynx_cl.home import shipped
-
-        nano = start or shipped("registry") / "bases" / "nano"
-        folder = pretrain_detector(nano, output_folder(out, "--out"), note, steps=max(1, round(scale * STEPS)))
-        print_facts({"detector": folder, **finish_detector(folder, note)})
-        return
-    from lynx_cl.base.nano.pretrain import RECIPE, pretrain
+    if name == "scenes-dino" and stage is not None:
+        raise UsageError("--stage: scenes-dino is made in one; leave it out")
+    from lynx_cl.base.nano.pretrain import RECIPE
 
     known = [one.name for one in RECIPE]
     if stage is not None and stage not in known:
         raise UsageError(f"stage '{stage}' is unknown; known: {', '.join(known)}")
-    base = pretrain(output_folder(out, "--out"), note, steps_scale=scale, only=stage, start=start)
+    out = output_folder(out, "--out")
+    with _threads(threads):
+        if name == "nano":
+            _pretrain_nano(out, scale, stage, start)
+        else:
+            _pretrain_detector(out, scale, start)
+
+
+def _pretrain_nano(out: Path, scale: float, stage: str | None, start: Path | None) -> None:
+    from lynx_cl.base.nano.pretrain import pretrain
+
+    base = pretrain(out, note, steps_scale=scale, only=stage, start=start)
     if base is not None:
         from lynx_cl.continual.nano import finish
 
         print_facts({"base": base, **finish(base, note)})
+
+
+def _pretrain_detector(out: Path, scale: float, start: Path | None) -> None:
+    from lynx_cl.base.dino.pretrain import STEPS, pretrain
+    from lynx_cl.continual.dino import finish_detector
+    from lynx_cl.home import shipped
+
+    nano = start or shipped("registry") / "bases" / "nano"
+    folder = pretrain(nano, out, note, steps=max(1, round(scale * STEPS)))
+    print_facts({"detector": folder, **finish_detector(folder, note)})
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Computes with so many threads, and afterwards with as many as before: exact logits hang on it."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _amount(text: str) -> tuple[str, str]:

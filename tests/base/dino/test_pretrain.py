@@ -14,6 +14,7 @@ from transformers.loss.loss_for_object_detection import generalized_box_iou
 from lynx_cl.banks.external import ExternalBank, ExternalConfig, detector_folder
 from lynx_cl.base.dino.model import TOKENS, build_processor, vocabulary
 from lynx_cl.base.dino.pretrain import cell_centres, make_batch, overlap, pretrain, proposed_for, requests, within
+from lynx_cl.base.nano import pretrain as nano
 from lynx_cl.cli.main import main
 from lynx_cl.data import refer
 from lynx_cl.data.grammar import get_grammar
@@ -123,3 +124,11 @@ def test_where_it_cannot_go_is_told_before_it_is_trained(
     assert (
         f"lynx-cl: {taken}: cannot be made (File exists); name another folder with --out\n" in capsys.readouterr().err
     )
+
+
+def test_threads_are_as_before_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What else the process computes would have other bits."""
+    before, during = torch.get_num_threads(), []
+    monkeypatch.setattr(nano, "pretrain", lambda *_, **__: during.append(torch.get_num_threads()))
+    assert main(["base", "pretrain", "nano", "--out", str(tmp_path), "--threads", str(before + 1)]) == 0
+    assert (during, torch.get_num_threads()) == ([before + 1], before)
