@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lynx_cl.cli.options import HomeOption, JsonOption, output_file, output_folder
-from lynx_cl.cli.output import note, percent, print_facts, print_json, print_table
+from lynx_cl.cli.output import note, print_facts, print_json, print_table
 from lynx_cl.errors import LynxError
 from lynx_cl.home import Home, resolve_home
 
 if TYPE_CHECKING:
-    from lynx_cl.continual.comparison import MethodRow
     from lynx_cl.continual.results import StudyFolder
-    from lynx_cl.continual.study import Study
+    from lynx_cl.continual.study import Cell, Study
 
 app = typer.Typer(help="Studies: methods compared on sequences of tasks.", no_args_is_help=True, add_completion=False)
 RunsArgument = Annotated[list[str] | None, typer.Argument(help="STUDY, STUDY/METHOD or STUDY/METHOD/CELL.")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Folder for what is written.")]
-HEADER = (
-    *("study", "method", "cells", "ACC", "forgetting", "BWT", "FWT", "MFT", "MFN", "MAA", "intransigence"),
-    *("curve area", "unreadable", "ACC strict", "ACC normalised", "forgetting strict", "forgetting normalised"),
-    "order spread",
-    *("bank loss", "routing loss", "growth", "active", "MB", "training s", "answer ms", "peak MB"),
-)  # and a column for each task: its score by the base alone, and after all
 
 
 @app.command("list")
@@ -60,10 +53,13 @@ def list_command(home: HomeOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(rows)
         return
-    for row in rows:
-        row["results_ship"] = "yes" if row["results_ship"] else "no"
-    keys = ("study", "tasks", "methods", "stages_done", "results_ship", "file")
-    print_table([key.replace("_", " ") for key in keys], [[row[key] for key in keys] for row in rows])
+    print_table(
+        ("study", "tasks", "methods", "stages done", "results ship", "file"),
+        [
+            (row["study"], row["tasks"], row["methods"], row["stages_done"], row["results_ship"], row["file"])
+            for row in rows
+        ],
+    )
 
 
 @app.command("run")
@@ -82,19 +78,19 @@ def run_command(
     Stopped or killed at any moment, the same command goes on where it was. A cell that fails leaves the others going.
     With --only the cells that are named are run alone, as lynx or lynx/order-1-seed-0: so a study is run in parts.
     """
-    from lynx_cl.continual.study import read_study
+    from lynx_cl.continual.study import chosen_cells, read_study
 
     where = resolve_home(home)
     plan = read_study(study, settings or [], where)
+    cells = chosen_cells(plan, only or [])
     if dry_run:
-        _told(where, plan, only or [], as_json)
+        _told(where, plan, cells, as_json)
         return
     from lynx_cl.continual.results import study_folder
     from lynx_cl.continual.results_file import ships
-    from lynx_cl.continual.run_study import chosen_cells, run_study
+    from lynx_cl.continual.run_study import run_study
     from lynx_cl.tracking.study import StudyTracker
 
-    chosen_cells(plan, only or [])  # a wrong name is told before anything is made
     where.ensure_writable()
     if not study_folder(where, plan.name).exists() and ships(plan):
         note(f"results of this study ship: 'lynx-cl experiment import {plan.name}' takes them in, and the rest is run")
@@ -105,16 +101,14 @@ def run_command(
         if trouble:
             note(trouble)
 
-    ran = run_study(where, plan, note, on_stage, only or [])
+    ran = run_study(where, plan, note, on_stage, cells)
     trouble = tracker.copy(study_folder(where, plan.name), last=True)
     if trouble:
         note(trouble)
     _compare(where, [plan.name], None, as_json)
     if ran.failed:
         names = ", ".join(cell.key for cell in ran.failed)
-        raise LynxError(
-            f"study '{plan.name}': {len(ran.failed)} of {len(ran.whole) + len(ran.failed)} cells failed: {names}"
-        )
+        raise LynxError(f"study '{plan.name}': {len(ran.failed)} of {len(cells)} cells failed: {names}")
 
 
 @app.command("compare")
@@ -150,6 +144,7 @@ def report_command(
     """
     from lynx_cl.continual.comparison import chosen, rows
     from lynx_cl.continual.results import study_folder
+    from lynx_cl.tracking.methods_table import methods_table
     from lynx_cl.tracking.report import report_page
     from lynx_cl.tracking.study_figures import draw_study
 
@@ -160,7 +155,7 @@ def report_command(
     path = output_file(path, "--out")
     made = rows(chosen([folder], []))
     figures = draw_study(made, folder.path / "figures")
-    header, cells = _table(made)
+    header, cells = methods_table(made)
     path.write_text(report_page(plan, made, header[1:], [cell[1:] for cell in cells], figures), "utf-8")
     print_facts({"report": path})
 
@@ -211,12 +206,11 @@ def import_command(
     print_json(facts) if as_json else print_facts(facts)
 
 
-def _told(where: Home, plan: Study, only: list[str], as_json: bool) -> None:
-    """What a study would run, and what of it is done."""
+def _told(where: Home, plan: Study, cells: list[Cell], as_json: bool) -> None:
+    """Which cells of a study would be run, and how many of them are done."""
     from lynx_cl.continual.results import study_folder
-    from lynx_cl.continual.run_study import chosen_cells
 
-    folder, cells = study_folder(where, plan.name), chosen_cells(plan, only)
+    folder = study_folder(where, plan.name)
     facts = {
         "study": plan.name,
         "base": plan.base,
@@ -235,6 +229,7 @@ def _told(where: Home, plan: Study, only: list[str], as_json: bool) -> None:
 def _compare(where: Home, runs: list[str], out: Path | None, as_json: bool) -> None:
     from lynx_cl.continual.comparison import chosen, rows
     from lynx_cl.continual.results import run_studies
+    from lynx_cl.tracking.methods_table import methods_table
 
     folders = {folder.path.name: folder for folder in run_studies(where)}
     wanted = {run.partition("/")[0] for run in runs}
@@ -245,7 +240,7 @@ def _compare(where: Home, runs: list[str], out: Path | None, as_json: bool) -> N
     if as_json:
         print_json([table.facts() for table in tables])
         return
-    print_table(*_table(made))
+    print_table(*methods_table(made))
     for table in tables:
         if table.failure is not None:
             note(f"{table.study}/{table.cell.key}: failed: {table.failure}")
@@ -260,7 +255,7 @@ def _compare(where: Home, runs: list[str], out: Path | None, as_json: bool) -> N
             from lynx_cl.continual.results_file import FILE, export_results
             from lynx_cl.tracking.study_tables import write_tables
 
-            header, cells = _table(own)
+            header, cells = methods_table(own)
             for path in write_tables(folders[name].study(), own, header[1:], [cell[1:] for cell in cells], place):
                 note(f"table: {path}")
             keys = {cell.cell.key for row in own for cell in row.whole}
@@ -278,60 +273,3 @@ def _copy_later(where: Home) -> None:
         trouble = StudyTracker(where, folder.study()).copy(folder, last=True)
         if trouble:
             note(trouble)
-
-
-def _table(made: list[MethodRow]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """The comparison as it is printed: its header, and a line for each method."""
-    tasks = list(dict.fromkeys(task for row in made for cell in row.cells for task in cell.columns))
-    lines = [(*_row(row, made), *(_before_and_after(row, task) for task in tasks)) for row in made]
-    return (*HEADER, *tasks), lines
-
-
-def _before_and_after(row: MethodRow, task: str) -> str:
-    before, after = row.ends(task)
-    return f"{_score(before)} -> {_score(after)}" if after == after else "-"
-
-
-def _row(row: MethodRow, others: list[MethodRow]) -> tuple[str, ...]:
-    """A method's line but for its tasks; one that is told the task or learns all at once is marked as a bound."""
-    from lynx_cl.continual.comparison import FORMS, area, intransigence
-
-    bank, routing = row.losses()
-    bound = any(cell.given or cell.at_once for cell in row.cells)
-    return (
-        row.study,
-        f"{row.method} (bound)" if bound else row.method,
-        row.status,
-        *(_with_interval(row, measure) for measure in ("acc", "forgetting", "bwt")),
-        *(_score(row.mean(measure)) for measure in ("fwt", "mft", "mfn", "maa")),
-        _score(intransigence(row, others)),
-        _score(area(row)),
-        _score(row.unreadable),
-        *(_score(row.mean(f"{name}_{form}")) for name in ("acc", "forgetting") for form in FORMS),
-        _score(row.order_spread),
-        _score(bank),
-        _score(routing),
-        _share(row.of_last("growth_total")),
-        _share(row.of_last("growth_active")),
-        _number(row.of_last("size") / 2**20, 1),
-        _number(row.training, 0),
-        _number(row.of_last("answer"), 1),
-        _number(row.of_last("memory") / 2**20, 0),
-    )
-
-
-def _with_interval(row: MethodRow, measure: str) -> str:
-    low, high = row.interval(measure)
-    return f"{_score(row.mean(measure))} [{_score(low)}, {_score(high)}]"
-
-
-def _score(value: float) -> str:
-    return _number(value, 3)
-
-
-def _share(value: float) -> str:
-    return percent(value) if value == value else "-"
-
-
-def _number(value: Any, digits: int) -> str:
-    return f"{value:.{digits}f}" if value == value else "-"

@@ -81,11 +81,13 @@ def note(line: str) -> None:
 def text(value: Any) -> str:
     """A value as a person reads it.
 
-    >>> text(0.5), text(None), text(("a", "b"))
-    ('0.5', '-', 'a, b')
+    >>> text(0.5), text(None), text(("a", "b")), text(True)
+    ('0.5', '-', 'a, b', 'yes')
     """
     if value is None:
         return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, Mapping):

@@ -246,38 +246,6 @@ def rows(tables: Sequence[CellTable]) -> list[MethodRow]:
     return [MethodRow(study, label, tuple(cells)) for (study, label), cells in grouped.items()]
 
 
-def intransigence(row: MethodRow, others: Sequence[MethodRow]) -> float:
-    """The mean intransigence of a method, against the cell of `joint` on the same order with the same seed.
-
-    NaN where the study has none.
-    """
-    joint = {
-        (c.cell.number, c.cell.seed): c
-        for other in others
-        if other.study == row.study
-        for c in other.whole
-        if c.at_once
-    }
-    values = []
-    for cell in row.whole:
-        bound = joint.get((cell.cell.number, cell.cell.seed))
-        if bound is not None:
-            values.append(measures.intransigence(cell.table(), cell.learned, bound.table()[-1]))
-    return float(np.mean(values)) if values else float("nan")
-
-
-def area(row: MethodRow) -> float:
-    """The mean learning-curve area over the stages of a method's whole cells; NaN where it did not train."""
-    values = [
-        measures.learning_curve_area(*zip(*stage.curve, strict=True))
-        for cell in row.whole
-        for stage in cell.stages
-        if stage.curve
-    ]
-    known = [value for value in values if np.isfinite(value)]
-    return float(np.mean(known)) if known else float("nan")
-
-
 def chosen(folders: Sequence[StudyFolder], runs: Sequence[str]) -> list[CellTable]:
     """The cells that are named: a study, STUDY/METHOD, or STUDY/METHOD/CELL; all of them where nothing is.
 
@@ -286,12 +254,16 @@ def chosen(folders: Sequence[StudyFolder], runs: Sequence[str]) -> list[CellTabl
     tables = [table for folder in folders for table in cell_tables(folder)]
     if not runs:
         return tables
-    names = {id(table): f"{table.study}/{table.cell.key}/" for table in tables}
     for run in runs:
-        if not any(name.startswith(f"{run}/") for name in names.values()):
+        if not any(_called(table, run) for table in tables):
             known = ", ".join(sorted({table.study for table in tables}))
             raise UsageError(f"run '{run}' is unknown; known studies: {known or 'none'}; or STUDY/METHOD")
-    return [table for table in tables if any(names[id(table)].startswith(f"{run}/") for run in runs)]
+    return [table for table in tables if any(_called(table, run) for run in runs)]
+
+
+def _called(table: CellTable, run: str) -> bool:
+    study, _, name = run.partition("/")
+    return table.study == study and (not name or table.cell.called(name))
 
 
 def _rows(table: Matrix) -> list[list[float | None]]:

@@ -185,7 +185,7 @@ def _joined(ours: Study, theirs: Study) -> Study:
 
 
 def _put(folder: StudyFolder, cell: Cell, stages: list[StageResult]) -> None:
-    """A whole cell in the place of one that is not there, or not whole; at any moment it is one or the other."""
+    """A whole cell in the place of one that is not there, or not whole; a kill leaves the old one, none, or the new."""
     place, scratch = folder.cell(cell).path, folder.path / own_name(SCRATCH)
     try:
         made = CellFolder(scratch / "new")

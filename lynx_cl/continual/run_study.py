@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from lynx_cl.continual.cell import Say, measure_alone, run_cell
 from lynx_cl.continual.results import StudyFolder, study_folder
 from lynx_cl.continual.study import Cell, Study, made_of
-from lynx_cl.errors import Interrupted, LynxError, UsageError
+from lynx_cl.errors import Interrupted, LynxError
 from lynx_cl.home import Home
 
 POLL = 0.2  # seconds between looks at processes
@@ -53,15 +53,15 @@ def run_study(
     study: Study,
     say: Say,
     on_stage: Callable[[StudyFolder], None] = lambda folder: None,
-    only: Sequence[str] = (),
+    cells: Sequence[Cell] | None = None,
 ) -> Ran:
-    """Runs every cell of a study that is not whole yet; `on_stage` is called whenever there are new results.
+    """Runs every cell of a study, or of the `cells` alone, that is not whole yet.
 
-    With `only`, METHOD or METHOD/CELL each, those cells alone. A cell that failed before is tried again from its last
-    stage. Raises UsageError where the folder holds another study of that name or `only` names none of its cells,
-    LynxError where another process runs it or a Ray cluster cannot be used, Interrupted where the user stopped it.
+    `on_stage` is called whenever there are new results. A cell that failed before is tried again from its last stage.
+    Raises UsageError where the folder holds another study of that name, LynxError where another process runs it or a
+    Ray cluster cannot be used, Interrupted where the user stopped it.
     """
-    cells = chosen_cells(study, only)
+    cells = study.cells() if cells is None else cells
     home.ensure_writable()
     folder = study_folder(home, study.name)
     folder.path.mkdir(parents=True, exist_ok=True)
@@ -86,19 +86,6 @@ def run_study(
     except (KeyboardInterrupt, Interrupted):
         raise Interrupted(f"study '{study.name}': interrupted; the same command goes on where it was") from None
     return Ran(tuple(whole), tuple(cell for cell in cells if cell not in whole))
-
-
-def chosen_cells(study: Study, only: Sequence[str]) -> list[Cell]:
-    """The cells of a study that `only` names, METHOD or METHOD/CELL each, in their order; all where it names none.
-
-    Raises UsageError for a name that fits none.
-    """
-    cells = study.cells()
-    for name in only:
-        if not any(f"{cell.key}/".startswith(f"{name}/") for cell in cells):
-            known = ", ".join(study.methods)
-            raise UsageError(f"--only {name}: no cell of '{study.name}'; name one of {known}, or one as {cells[0].key}")
-    return [cell for cell in cells if not only or any(f"{cell.key}/".startswith(f"{name}/") for name in only)]
 
 
 def in_turn(home: Home, study: Study, cells: Sequence[Cell], say: Say, on_stage: Callable[[], None]) -> list[Cell]:

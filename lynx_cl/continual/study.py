@@ -149,6 +149,23 @@ class Cell:
         """
         return f"{self.label}/order-{self.number}-seed-{self.seed}"
 
+    def called(self, name: str) -> bool:
+        """Whether METHOD or METHOD/CELL names it."""
+        return name in (self.label, self.key)
+
+
+def chosen_cells(study: Study, only: Sequence[str]) -> list[Cell]:
+    """The cells of a study that `only` names, METHOD or METHOD/CELL each, in their order; all where it names none.
+
+    Raises UsageError for a name that fits none.
+    """
+    cells = study.cells()
+    for name in only:
+        if not any(cell.called(name) for cell in cells):
+            known = ", ".join(study.methods)
+            raise UsageError(f"--only {name}: no cell of '{study.name}'; name one of {known}, or one as {cells[0].key}")
+    return [cell for cell in cells if not only or any(map(cell.called, only))]
+
 
 def method_of(label: str, settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """The method's name behind a label, and its own settings."""

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from lynx_cl.continual import measures
-from lynx_cl.continual.comparison import CellTable, MethodRow, area, intransigence, rows
+from lynx_cl.continual.comparison import CellTable, MethodRow, rows
 from lynx_cl.continual.results import StageResult
 from lynx_cl.continual.study import Cell
+from lynx_cl.tracking.methods_table import area, intransigence
 
 ORDER = ("b", "a")
 R = [[0.75, 0.25, 0.0], [0.5, 1.0, 0.25], [0.25, 0.5, 1.0]]  # base, b, a

@@ -16,7 +16,7 @@ from lynx_cl.continual.results import StudyFolder, study_folder
 from lynx_cl.continual.results_file import export_results, import_results, read_results
 from lynx_cl.continual.study import Cell, Study
 from lynx_cl.errors import LynxError, UsageError
-from lynx_cl.home import Home
+from lynx_cl.home import Home, shipped
 from lynx_cl.tracking.study import StudyTracker
 from tests.tracking.test_study_tracking import ORDER, STUDY, folder_of, result, runs
 
@@ -180,3 +180,9 @@ def test_what_is_no_file_of_results(tmp_path: Path, data: bytes) -> None:
     path.write_bytes(data)
     with pytest.raises(LynxError, match="no results of a study"):
         read_results(path)
+
+
+@pytest.mark.parametrize("path", sorted(shipped("experiments").glob("results/*/*.json.gz")), ids=lambda path: path.name)
+def test_what_ships_can_be_taken_in(path: Path, tmp_path: Path) -> None:
+    cells = read_results(path).cells
+    assert set(import_results(Home(tmp_path), path).new) == set(cells) and len(cells) > 10
