@@ -121,7 +121,8 @@ def compare_command(
 
     With --json: a list with one entry a cell; R has the base alone as row 0, its tasks are the base's own (where it has
     some) and then those of the order; what was not measured is null. R_strict and R_normalised are R of the answers
-    read strictly and normalised. Figures go to studies/STUDY/figures in the home, or to OUT/STUDY with the tables
+    read strictly and normalised; growth is in parameters over the base's, a fraction like the scores. Figures go to
+    studies/STUDY/figures in the home (those of a choice of cells to figures/chosen), or to OUT/STUDY with the tables
     (methods.csv, R.csv, orders.csv where there are several orders, tables.md, study.json) and the results that they are
     made of (results.json.gz, as 'export' writes it).
     """
@@ -230,32 +231,32 @@ def _compare(where: Home, runs: list[str], out: Path | None, as_json: bool) -> N
     from lynx_cl.continual.comparison import chosen, rows
     from lynx_cl.continual.results import run_studies
     from lynx_cl.tracking.methods_table import methods_table
+    from lynx_cl.tracking.study_figures import draw_study
 
     folders = {folder.path.name: folder for folder in run_studies(where)}
     wanted = {run.partition("/")[0] for run in runs}
     if not wanted <= folders.keys():
         wanted = set()  # all are looked through, so that the complaint can name them
-    tables = chosen([f for name, f in folders.items() if not wanted or name in wanted], runs)
-    made = rows(tables)
-    if as_json:
-        print_json([table.facts() for table in tables])
-        return
-    print_table(*methods_table(made))
+    looked = [f for name, f in folders.items() if not wanted or name in wanted]
+    tables = chosen(looked, runs)
+    made, whole = rows(tables), rows(chosen(looked, []))
+    print_json([table.facts() for table in tables]) if as_json else print_table(*methods_table(made, whole))
     for table in tables:
         if table.failure is not None:
             note(f"{table.study}/{table.cell.key}: failed: {table.failure}")
-    from lynx_cl.tracking.study_figures import draw_study
-
+    if as_json and out is None:
+        return
     for name in dict.fromkeys(table.study for table in tables):
-        place = out / name if out is not None else folders[name].path / "figures"
-        own = [row for row in made if row.study == name]
+        own, all_of_it = ([row for row in some if row.study == name] for some in (made, whole))
+        home = folders[name].path / "figures"
+        place = out / name if out is not None else home if own == all_of_it else home / "chosen"
         for path in draw_study(own, place):
             note(f"figure: {path}")
         if out is not None:
             from lynx_cl.continual.results_file import FILE, export_results
             from lynx_cl.tracking.study_tables import write_tables
 
-            header, cells = methods_table(own)
+            header, cells = methods_table(own, all_of_it)
             for path in write_tables(folders[name].study(), own, header[1:], [cell[1:] for cell in cells], place):
                 note(f"table: {path}")
             keys = {cell.cell.key for row in own for cell in row.whole}

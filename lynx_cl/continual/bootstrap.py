@@ -21,11 +21,13 @@ LEVEL = 0.95
 class Run:
     """One run's scores by example: for each task, R's columns, (stages + 1, examples), NaN where nothing was measured.
 
-    `table` is R itself, from which a draw departs by what its examples do to the mean.
+    `table` is R itself, from which a draw departs by what its examples do to the mean. `tasks` names the columns, which
+    another run may have in another order.
     """
 
     table: Matrix
     examples: tuple[Matrix, ...]
+    tasks: tuple[str, ...]
 
 
 def interval(
@@ -38,10 +40,10 @@ def interval(
 ) -> tuple[float, float]:
     """The percentile interval of a mean over runs; `measures` holds the measure of R for each run.
 
-    NaN twice where no run has the measure. Raises ValueError where there is not one measure for each run, or R and its
-    examples do not have one shape.
+    NaN twice where no run has the measure. Raises ValueError where there is not one measure for each run, or R, its
+    tasks and its examples do not have one shape.
 
-    >>> run = Run(np.array([[0.0], [0.5]]), (np.array([[0.0] * 4, [0.0, 0.0, 1.0, 1.0]]),))
+    >>> run = Run(np.array([[0.0], [0.5]]), (np.array([[0.0] * 4, [0.0, 0.0, 1.0, 1.0]]),), ("counting",))
     >>> low, high = interval([run], [lambda table: float(table[-1, 0])])
     >>> low < 0.5 < high
     True
@@ -51,6 +53,8 @@ def interval(
     for run in runs:
         if run.table.shape != (*{len(part) for part in run.examples}, len(run.examples)):
             raise ValueError(f"R of shape {run.table.shape}, but examples of {[part.shape for part in run.examples]}")
+        if len(run.tasks) != len(run.examples):
+            raise ValueError(f"R of shape {run.table.shape}, but tasks {', '.join(run.tasks)}")
     generator = np.random.default_rng(seed)
     drawn = _drawn_tables(runs, draws, generator)
     values = np.array(
@@ -69,18 +73,18 @@ def interval(
 
 
 def _drawn_tables(runs: Sequence[Run], draws: int, generator: np.random.Generator) -> list[list[Matrix]]:
-    """R of each run with its examples drawn anew, `draws` times; examples of one number are drawn alike in all runs."""
-    weights: dict[tuple[int, int], Matrix] = {}
+    """R of each run with its examples drawn anew, `draws` times; a task's examples are drawn alike in all runs."""
+    weights: dict[tuple[str, int], Matrix] = {}
     tables = []
     for run in runs:
         made = np.empty((draws, *run.table.shape))
-        for column, scores in enumerate(run.examples):
+        for column, (task, scores) in enumerate(zip(run.tasks, run.examples, strict=True)):
             count = scores.shape[1]
             if count == 0:
                 made[:, :, column] = run.table[:, column]
                 continue
-            if (column, count) not in weights:
-                weights[column, count] = generator.multinomial(count, np.full(count, 1 / count), draws) / count
-            made[:, :, column] = run.table[:, column] + (weights[column, count] - 1 / count) @ scores.T
+            if (task, count) not in weights:
+                weights[task, count] = generator.multinomial(count, np.full(count, 1 / count), draws) / count
+            made[:, :, column] = run.table[:, column] + (weights[task, count] - 1 / count) @ scores.T
         tables.append(list(made))
     return tables

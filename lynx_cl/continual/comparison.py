@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ MEASURES: dict[str, Callable[[Matrix, Sequence[int]], float]] = {
 }
 
 FORMS = ("strict", "normalised")
+OLD = ("forgetting", "bwt", "maa")  # of what was learned earlier: nothing was, where all is learned at once
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,16 @@ class CellTable:
 
     @cached_property
     def measures(self) -> dict[str, float]:
-        """Every measure of R; NaN for a cell that is not whole: its last row is missing."""
-        table = self.table()
-        if not self.whole:
-            return dict.fromkeys(MEASURES, float("nan"))
-        return {name: measure(table, self.learned) for name, measure in MEASURES.items()}
+        """Every measure of R; NaN for a cell that is not whole, as its last row is missing.
+
+        NaN too for those of old tasks where all are learned at once: of the base's own questions alone they would be
+        no measure to stand beside those of a sequence.
+        """
+        return {name: self.measure(name, self.table()) if self.whole else float("nan") for name in MEASURES}
+
+    def measure(self, name: str, table: Matrix) -> float:
+        """A measure of some R of this cell's shape, as `measures` has it."""
+        return float("nan") if self.at_once and name in OLD else MEASURES[name](table, self.learned)
 
     @cached_property
     def forms(self) -> dict[str, float]:
@@ -91,7 +97,7 @@ class CellTable:
             table = self.table(form)
             known = self.whole and np.isfinite(table[-1]).any()
             for name in ("acc", "forgetting"):
-                told[f"{name}_{form}"] = MEASURES[name](table, self.learned) if known else float("nan")
+                told[f"{name}_{form}"] = self.measure(name, table) if known else float("nan")
         return told
 
     @property
@@ -124,7 +130,7 @@ class CellTable:
                 if len(stage.examples.get(name, ())) == scores.shape[1]:
                     scores[stage.stage] = stage.examples[name]
             examples.append(scores)
-        return Run(self.table(), tuple(examples))
+        return Run(self.table(), tuple(examples), tuple(self.columns))
 
 
 @dataclass(frozen=True)
@@ -147,9 +153,10 @@ class MethodRow:
         return float(np.mean(known)) if known else float("nan")
 
     def interval(self, measure: str) -> tuple[float, float]:
-        """The bootstrapped 95 % interval of that mean, over test examples and cells."""
-        ours = [lambda table, learned=cell.learned: MEASURES[measure](table, learned) for cell in self.whole]
-        return interval([cell.run() for cell in self.whole], ours)
+        """The bootstrapped 95 % interval of that mean, over test examples and cells; that of ACC within [0, 1]."""
+        ours = [partial(cell.measure, measure) for cell in self.whole]
+        low, high = interval([cell.run() for cell in self.whole], ours)
+        return (max(0.0, low), min(1.0, high)) if measure == "acc" and low == low else (low, high)
 
     def of_last(self, key: str) -> float:
         """The mean over whole cells of what their last stage says of itself, as growth_total or size."""
@@ -172,10 +179,14 @@ class MethodRow:
     def by_order(self, measure: str) -> dict[int, float]:
         """The mean of a measure in each order, by its number; NaN for an order without a whole cell.
 
-        It is over the seeds that ran in the most orders, so that orders are compared with the same seeds.
+        It is over seeds that ran in the same orders, as many as any ran in: orders are compared with the same seeds.
         """
-        ran = Counter(cell.cell.seed for cell in self.whole)
-        seeds = {seed for seed, times in ran.items() if times == max(ran.values())}
+        ran: dict[int, set[int]] = {}
+        for cell in self.whole:
+            ran.setdefault(cell.cell.seed, set()).add(cell.cell.number)
+        alike = Counter(frozenset(numbers) for numbers in ran.values())
+        most = max(alike, key=lambda numbers: (len(numbers), alike[numbers]), default=frozenset())
+        seeds = {seed for seed, numbers in ran.items() if numbers == most}
         told = {}
         for number in sorted({cell.cell.number for cell in self.cells}):
             own = tuple(c for c in self.whole if c.cell.number == number and c.cell.seed in seeds)
@@ -195,7 +206,7 @@ class MethodRow:
     def losses(self) -> tuple[float, float]:
         """What the old tasks lost in banks and on the way to them at the last stage, in the mean (`loss_parts`)."""
         parts = []
-        for cell in self.whole:
+        for cell in (cell for cell in self.whole if not cell.at_once):
             bank, routing = measures.loss_parts(cell.table(), cell.table("aware"), cell.learned)
             old = [j for j, stage in enumerate(cell.learned) if stage < len(cell.cell.order)]
             parts.append((np.nanmean(bank[-1, old]), np.nanmean(routing[-1, old])) if old else (np.nan, np.nan))
@@ -256,6 +267,13 @@ def chosen(folders: Sequence[StudyFolder], runs: Sequence[str]) -> list[CellTabl
         return tables
     for run in runs:
         if not any(_called(table, run) for table in tables):
+            study = run.partition("/")[0]
+            own = {table.cell.label: None for table in tables if table.study == study}
+            if own:
+                raise UsageError(
+                    f"run '{run}' is unknown; study '{study}' has methods {', '.join(own)}, "
+                    f"with cells as {next(t.cell.key for t in tables if t.study == study)}"
+                )
             known = ", ".join(sorted({table.study for table in tables}))
             raise UsageError(f"run '{run}' is unknown; known studies: {known or 'none'}; or STUDY/METHOD")
     return [table for table in tables if any(_called(table, run) for run in runs)]

@@ -66,6 +66,8 @@ def forgetting_by_task(table: Matrix) -> Matrix:
 def mean_forgetting(table: Matrix, learned: Sequence[int]) -> float:
     """The mean of `forgetting_by_task` over tasks learned before the last stage; 0 where there is none yet.
 
+    NaN where there are such tasks and none of them was measured.
+
     A task learned at the last stage had no time to be forgotten, and its gain over the base must not hide another's
     loss.
 
@@ -74,8 +76,7 @@ def mean_forgetting(table: Matrix, learned: Sequence[int]) -> float:
     """
     _check(table, learned)
     old = np.array(learned, dtype=int) < len(table) - 1
-    values = forgetting_by_task(table)[old]
-    return _mean(values) if np.isfinite(values).any() else 0.0
+    return _mean(forgetting_by_task(table)[old]) if old.any() else 0.0
 
 
 def forgetting_curve(table: Matrix, learned: Sequence[int]) -> Matrix:

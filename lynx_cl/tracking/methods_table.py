@@ -18,10 +18,18 @@ HEADER = (
 )  # and a column for each task: its score by the base alone, and after all
 
 
-def methods_table(made: Sequence[MethodRow]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """The comparison as it is printed: its header, and a line for each method."""
+def methods_table(
+    made: Sequence[MethodRow], study: Sequence[MethodRow] | None = None
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The comparison as it is printed: its header, and a line for each method.
+
+    `study` has all rows of the studies where `made` has some of them: intransigence is against what is not shown too.
+    """
     tasks = list(dict.fromkeys(task for row in made for cell in row.cells for task in cell.columns))
-    lines = [(*_row(row, made), *(_before_and_after(row, task) for task in tasks)) for row in made]
+    lines = [
+        (*_row(row, made if study is None else study), *(_before_and_after(row, task) for task in tasks))
+        for row in made
+    ]
     return (*HEADER, *tasks), lines
 
 

@@ -29,6 +29,7 @@ from lynx_cl.tracking.mlflow import BATCH, CHATTY, EXPERIMENT, LONGEST, PARAMS
 LOGGED = "lynx.stages"
 KEY = "lynx.cell"
 PARENT = "mlflow.parentRunId"
+GROWS = ("methods", "orders", "seeds")  # what a study may gain: tags, since parameters of a run cannot change
 TABLE = "R.json"  # in the layout of MLflow's own tables, so that its pages show it as one
 WAIT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}  # a study does not wait for long
 AGAIN = 60.0  # seconds after which a store that could not be reached is tried again
@@ -43,6 +44,7 @@ class StudyTracker:
         self._client: Any = None
         self._experiment = ""
         self._runs: dict[str, tuple[str, str]] = {}
+        self._told: dict[str, str] = {}
         self._failed_at = float("-inf")
 
     def copy(self, folder: StudyFolder, *, last: bool = False) -> str | None:
@@ -74,6 +76,11 @@ class StudyTracker:
         self._open()
         tables = cell_tables(folder)
         parent, _ = self._run(folder.identity, f"study {self.study.name}", None, partial(self._params, folder.made_of))
+        for key in GROWS:
+            value = str(self.study.model_dump(mode="json")[key])[:LONGEST]
+            if self._told.get(key) != value:
+                self._client.set_tag(parent, key, value)
+                self._told[key] = value
         for table in tables:
             if len(table.stages) < 2 and table.failure is None:
                 continue
@@ -153,11 +160,13 @@ class StudyTracker:
             self._client.set_tag(run, "error", table.failure[:LONGEST])
             self._client.set_terminated(run, "FAILED")
         elif table.whole:
+            if "error" in self._client.get_run(run).data.tags:  # it failed once, and was run again
+                self._client.delete_tag(run, "error")
             self._client.set_terminated(run, "FINISHED")
 
     def _params(self, made_of: Mapping[str, str]) -> dict[str, Any]:
         told = self.study.model_dump(mode="json")
-        flat = {key: told[key] for key in ("name", "base", "orders", "seeds", "data_seed", "tasks", "methods")}
+        flat = {key: told[key] for key in ("name", "base", "data_seed", "tasks")}
         parts = {f"{part}.{key}": value for part in ("budget", "evaluation") for key, value in told[part].items()}
         facts = {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine()}
         return {**flat, **parts, **made_of, **facts, "version": __version__}
@@ -178,8 +187,11 @@ def stage_metrics(table: CellTable) -> list[tuple[int, dict[str, float]]]:
             by_task = zip(table.columns, learned, forgetting_by_task(matrix[: stage.stage + 1]), strict=True)
             told |= {f"forgetting/{task}": fallen for task, own, fallen in by_task if own < stage.stage}
             told |= {
-                "forgetting/mean": float(lost["blind"][stage.stage]),
-                **{f"forgetting_{form}/mean": float(lost[form][stage.stage]) for form in FORMS if getattr(stage, form)},
+                **{
+                    f"{name}/mean": float(lost[form][stage.stage])
+                    for form, name in (("blind", "forgetting"), *((form, f"forgetting_{form}") for form in FORMS))
+                    if getattr(stage, form) and not table.at_once
+                },
                 "growth/total": stage.growth_total,
                 "growth/active": stage.growth_active,
                 "size/bytes": stage.size,
@@ -187,9 +199,11 @@ def stage_metrics(table: CellTable) -> list[tuple[int, dict[str, float]]]:
                 "answer/milliseconds": stage.answer,
                 "memory/bytes": stage.memory,
             }
-            sent = sum(sum(own.values()) for own in stage.routed.values())
+            known = {task for task, own in zip(table.columns, learned, strict=True) if own <= stage.stage}
+            routed = {task: own for task, own in stage.routed.items() if task in known}
+            sent = sum(sum(own.values()) for own in routed.values())
             if sent:
-                told["routing/accuracy"] = sum(own.get(task, 0) for task, own in stage.routed.items()) / sent
+                told["routing/accuracy"] = sum(own.get(task, 0) for task, own in routed.items()) / sent
         rows.append((stage.stage, told))
     return rows
 

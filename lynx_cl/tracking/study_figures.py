@@ -11,6 +11,7 @@ import numpy as np
 from lynx_cl.continual.comparison import CellTable, MethodRow
 from lynx_cl.continual.measures import Matrix, forgetting_curve, seen_curve
 
+FIGURES = ("forgetting", "scores", "growth", "R", "routing")
 _GRID = {"alpha": 0.3}
 _COLOURS = 10  # of matplotlib's own cycle; past them lines are dashed, then dotted
 _LINES, _MARKERS = ("-", "--", ":"), ("o", "s", "^")
@@ -21,6 +22,8 @@ Style = Mapping[str, Any]
 def draw_study(rows: Sequence[MethodRow], folder: Path) -> list[Path]:
     """Every figure of one study that its results allow, as PNG files in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
+    for name in FIGURES:
+        (folder / f"{name}.png").unlink(missing_ok=True)  # what is not drawn this time would be of other results
     whole = [row for row in rows if row.whole]
     if not whole:
         return []
@@ -75,7 +78,9 @@ def _forgetting(rows: Sequence[MethodRow], styles: Mapping[str, Style], path: Pa
     shown = ((forgetting_curve, "forgetting so far (0: nothing lost)"), (seen_curve, "score of what was seen so far"))
     for axes, (curve, name) in zip(panels, shown, strict=True):
         for row in rows:
-            _band(axes, np.array([curve(cell.table(), cell.learned) for cell in row.whole]), styles[row.method])
+            cells = [cell for cell in row.whole if curve is not forgetting_curve or not cell.at_once]
+            if cells:
+                _band(axes, np.array([curve(cell.table(), cell.learned) for cell in cells]), styles[row.method])
         axes.set_xlabel("tasks learned")
         axes.set_xticks(range(max(len(cell.cell.order) for row in rows for cell in row.whole) + 1))
         axes.set_title(f"{name}, task-blind", fontsize=9)
@@ -88,9 +93,10 @@ def _forgetting(rows: Sequence[MethodRow], styles: Mapping[str, Style], path: Pa
 def _scores(rows: Sequence[MethodRow], styles: Mapping[str, Style], path: Path) -> Path:
     """One panel a task: its score after each stage by method, the band from least to greatest over seeds.
 
-    The first order is drawn; a dotted line marks the stage at which the task is learned.
+    The first order that has whole cells is drawn; a dotted line marks the stage at which the task is learned.
     """
-    drawn = [(row, [cell for cell in row.whole if cell.cell.number == 1]) for row in rows]
+    order = min(cell.cell.number for row in rows for cell in row.whole)
+    drawn = [(row, [cell for cell in row.whole if cell.cell.number == order]) for row in rows]
     drawn = [(row, cells) for row, cells in drawn if cells]
     first = drawn[0][1][0]
     columns = first.columns

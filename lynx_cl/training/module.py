@@ -27,6 +27,7 @@ from lynx_cl.training.ranks import ALONE, Rank
 from lynx_cl.training.step_loss import answer_positions, next_tokens, sum_steps
 
 NAME = "training"  # the bank's name in the attachment
+WORD_RATE = 0.1  # of the learning rate, for embeddings of words: they are what a pretrained model reads and writes by
 
 Parts = dict[str, tuple[float, int]]  # of each step's name: the sum of its losses, and how many there are
 
@@ -59,6 +60,10 @@ class StepModule(pl.LightningModule):
     def trained(self) -> Iterable[nn.Parameter]:
         """The parameters that are trained."""
         raise NotImplementedError
+
+    def groups(self) -> list[dict[str, Any]]:
+        """The parameters that are trained, in the optimiser's groups."""
+        return [{"params": list(self.trained())}]
 
     def acting(self, batch: Any) -> AbstractContextManager[None]:
         """Within it, a forward of the model on a batch is that of what is trained."""
@@ -145,12 +150,12 @@ class StepModule(pl.LightningModule):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         rate = learning_rate(self.config, self.steps_done, self.elapsed())
         for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["scale"]
         if self.steps_done % heap.EVERY == 0:
             heap.give_back()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return BankOptimizer(self.trained(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
+        return BankOptimizer(self.groups(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         moved: dict[str, Any] = {name: tensor.to(device) for name, tensor in tensors_of(batch)}
@@ -222,6 +227,12 @@ class PartModule(StepModule):
 
     def trained(self) -> Iterable[nn.Parameter]:
         return self._part.parameters()
+
+    def groups(self) -> list[dict[str, Any]]:
+        words = {id(parameter) for parameter in self._part.words}
+        others = [parameter for parameter in self._part.parameters() if id(parameter) not in words]
+        groups: list[dict[str, Any]] = [{"params": others}]
+        return [*groups, {"params": self._part.words, "muon": False, "scale": WORD_RATE}] if words else groups
 
     def acting(self, batch: Any) -> AbstractContextManager[None]:
         return self._part.acting(batch)

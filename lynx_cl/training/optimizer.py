@@ -1,8 +1,9 @@
-"""The optimiser of banks: Muon for matrices and stacks of matrices, AdamW for vectors and scalars.
+"""The optimiser of all that is trained: Muon for matrices and stacks of matrices, AdamW for vectors, scalars and words.
 
 Muon (Jordan et al. 2024) moves a matrix along the orthogonal factor of its momentum, found by Newton-Schulz iteration;
 with the step scaled to the size of AdamW's (Liu et al. 2025, arXiv 2502.16982) both share one learning rate.
-torch.optim.Muon takes single matrices only, and a bank's experts are stacks of them.
+torch.optim.Muon takes single matrices only, and a bank's experts are stacks of them. Embeddings of words are no such
+matrices: a row is a vector of its own, and one token's step must not hang on which others a batch holds.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of Jordan et al.'s quintic
 _ITERATIONS = 5
@@ -31,11 +32,14 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
 
 class BankOptimizer(torch.optim.Optimizer):
-    """Muon and AdamW behind one learning rate; `weight_decay` is decoupled and holds for matrices alone."""
+    """Muon and AdamW behind one learning rate; `weight_decay` is decoupled and holds under Muon alone.
+
+    A group of parameters may say `muon=False`, and a `scale` that whoever sets its "lr" multiplies the rate by.
+    """
 
     def __init__(
         self,
-        parameters: Iterable[nn.Parameter],
+        parameters: Iterable[Tensor] | Iterable[dict[str, Any]],
         lr: float,
         weight_decay: float = 0.0,
         momentum: float = 0.95,
@@ -43,7 +47,13 @@ class BankOptimizer(torch.optim.Optimizer):
         eps: float = 1e-8,
     ) -> None:
         defaults = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "betas": betas, "eps": eps}
-        super().__init__(list(parameters), defaults)
+        super().__init__(parameters, defaults | {"muon": True, "scale": 1.0})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:  # a checkpoint of before there were such groups
+            group.setdefault("muon", True)
+            group.setdefault("scale", 1.0)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -55,7 +65,7 @@ class BankOptimizer(torch.optim.Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is None:
                     continue
-                if parameter.ndim >= 2:
+                if parameter.ndim >= 2 and group["muon"]:
                     self._muon(parameter, group)
                 else:
                     self._adam(parameter, group)

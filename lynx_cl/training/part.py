@@ -15,7 +15,7 @@ from lynx_cl.errors import LynxError
 
 
 class ModelPart:
-    """The parameters of a model that have the given names.
+    """The parameters of a model that have the given names; `words` are those of them that embed words, or tell them.
 
     `below_is_frozen` says that what turns a picture or a token into an embedding is no part of it.
     """
@@ -33,6 +33,9 @@ class ModelPart:
         self._own = {name: known[name] for name in names}
         layers = {id(p) for p in decoder_layers(model)[1].parameters()}
         self.below_is_frozen = all(id(p) in layers for p in self._own.values())
+        ends = [model.get_input_embeddings(), model.get_output_embeddings()]  # type: ignore[operator]
+        words = {id(end.weight) for end in ends if end is not None}
+        self.words = [parameter for parameter in self._own.values() if id(parameter) in words]
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """The parameters, in the order of their names."""

@@ -54,6 +54,20 @@ def test_compare_as_json_is_the_agreed_list(home: Path, capsys: pytest.CaptureFi
     assert [one["method"] for one in json.loads(capsys.readouterr().out)] == ["lynx"]
 
 
+def test_a_choice_of_cells_leaves_the_study_s_figures(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = home / "studies" / "short" / "figures"
+    before = {path.name: path.read_bytes() for path in figures.glob("*.png")}
+    assert main(["experiment", "compare", "short/zero-shot/order-1-seed-0", "--home", str(home)]) == 0
+    assert before and {path.name: path.read_bytes() for path in figures.glob("*.png")} == before
+    assert (figures / "chosen" / "scores.png").exists() and not (figures / "chosen" / "routing.png").exists()
+    capsys.readouterr()
+    assert main(["experiment", "compare", "short/lynx", "--json", "--out", str(tmp_path), "--home", str(home)]) == 0
+    assert [one["method"] for one in json.loads(capsys.readouterr().out)] == ["lynx"]
+    assert (tmp_path / "short" / "methods.csv").exists() and (tmp_path / "short" / "growth.png").exists()
+
+
 def test_compare_writes_figures_and_tables(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["experiment", "compare", "short", "--out", str(tmp_path), "--home", str(home)]) == 0
     out, _ = capsys.readouterr()
@@ -111,7 +125,11 @@ def test_list_shows_what_was_run(home: Path, capsys: pytest.CaptureFixture[str])
         (["import", "."], 2, ".: a folder; name a file that 'experiment export' wrote"),
         (["import", "taken"], 1, "taken: no results of a study"),
         (["compare", "absent"], 2, "run 'absent' is unknown; known studies: short; or STUDY/METHOD"),
-        (["compare", "short/absent"], 2, "run 'short/absent' is unknown; known studies: short"),
+        (
+            ["compare", "short/absent"],
+            2,
+            "study 'short' has methods zero-shot, lynx, broken, with cells as zero-shot/order-1-seed-0",
+        ),
         (["report", "absent"], 1, "no study was run here; 'lynx-cl experiment run' does it"),
         (["report", "short", "--out", "."], 2, "--out .: a folder; name a file in it"),
         (["report", "short", "--out", "taken/a.html"], 1, "taken: cannot be made (File exists); name another folder"),

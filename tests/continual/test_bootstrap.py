@@ -13,8 +13,8 @@ from lynx_cl.continual.measures import Matrix, accuracy, mean_forgetting
 NAN = float("nan")
 
 
-def run(*columns: Matrix) -> Run:
-    return Run(np.array([column.mean(1) for column in columns]).T, columns)
+def run(*columns: Matrix, tasks: str = "abc") -> Run:
+    return Run(np.array([column.mean(1) for column in columns]).T, columns, tuple(tasks[: len(columns)]))
 
 
 def coins(rows: int, count: int, seed: int, share: float = 0.5) -> Matrix:
@@ -48,6 +48,14 @@ def test_runs_that_differ_widen_it() -> None:
     assert low < 0.35 and high > 0.65
 
 
+def test_a_task_s_examples_are_drawn_alike_wherever_it_stands() -> None:
+    """Three runs that differ in the order of their tasks alone are known no better than one of them."""
+    a, b, c = (coins(2, 40, seed) for seed in (3, 4, 5))
+    one = run(a, b, c)
+    alike = [one, run(b, c, a, tasks="bca"), run(c, a, b, tasks="cab")]
+    assert interval(alike, [accuracy] * 3) == pytest.approx(interval([one], [accuracy]))
+
+
 def test_a_failed_run_is_left_out() -> None:
     good, failed = run(np.full((2, 5), 0.5)), run(np.full((2, 5), NAN))
     assert interval([good, failed], [accuracy] * 2) == pytest.approx((0.5, 0.5))
@@ -57,7 +65,7 @@ def test_a_failed_run_is_left_out() -> None:
 
 def test_a_score_that_is_no_plain_mean_stays_the_centre() -> None:
     """The base's score is a mean over kinds of question; a draw moves it, and does not replace it."""
-    made = Run(np.array([[0.7], [0.7]]), (np.tile([0.0, 1.0] * 20, (2, 1)),))
+    made = Run(np.array([[0.7], [0.7]]), (np.tile([0.0, 1.0] * 20, (2, 1)),), ("a",))
     low, high = interval([made], [accuracy])
     assert low + high == pytest.approx(1.4, abs=0.1)
 
@@ -71,4 +79,6 @@ def test_shapes_are_checked() -> None:
     with pytest.raises(ValueError, match="1 runs, but 2 measures"):
         interval([run(coins(2, 3, 0))], [accuracy] * 2)
     with pytest.raises(ValueError, match="R of shape"):
-        interval([Run(np.zeros((3, 1)), (np.zeros((2, 4)),))], [accuracy])
+        interval([Run(np.zeros((3, 1)), (np.zeros((2, 4)),), ("a",))], [accuracy])
+    with pytest.raises(ValueError, match="but tasks a, b"):
+        interval([Run(np.zeros((2, 1)), (np.zeros((2, 4)),), ("a", "b"))], [accuracy])

@@ -89,7 +89,11 @@ def test_a_cell_that_is_not_whole_has_no_measure() -> None:
 def test_what_learns_at_once_is_learned_at_the_end() -> None:
     cell = made("joint", at_once=True)
     assert cell.whole and cell.learned == [0, 2, 2] and np.isnan(cell.table()[1]).all()
-    assert cell.measures["forgetting"] == pytest.approx(0.5)  # the base's own alone
+    for measure in ("forgetting", "bwt", "maa"):  # no task of it is old, and the base's own alone would say little
+        assert np.isnan(cell.measures[measure]) and cell.facts()[measure] is None
+    assert cell.measures["acc"] == pytest.approx((0.25 + 0.5 + 1.0) / 3)
+    assert all(np.isnan(end) for end in MethodRow("s", "joint", (cell,)).interval("forgetting"))
+    assert np.isnan(MethodRow("s", "joint", (cell,)).losses()).all()
     one, joint = rows([made(), cell])
     assert intransigence(one, [one, joint]) == measures.intransigence(np.array(R), [0, 1, 2], np.array(R[2]))
     assert np.isnan(intransigence(one, [one]))
@@ -124,6 +128,19 @@ def test_the_spread_over_orders() -> None:
         [of_order(n, seed, last) for n, seed, last in ((1, 0, 0.5), (2, 0, 0.25), (1, 1, 0.75), (2, 1, 0.75))]
     )
     assert three.order_spread == pytest.approx((0.25 + 0) / 2)
+
+
+def test_orders_are_compared_with_the_same_seeds() -> None:
+    def of_order(number: int, seed: int, last: float) -> CellTable:
+        told = (stage(0, R[0]), stage(1, R[1]), stage(2, [last] * 3))
+        return CellTable("s", Cell("one", number, ORDER, seed), False, False, False, told, None)
+
+    (tied,) = rows([of_order(1, 0, 0.25), of_order(2, 0, 0.5), of_order(2, 1, 0.75), of_order(3, 1, 1.0)])
+    told = tied.by_order("acc")
+    assert (told[1], told[2]) == (0.25, 0.5) and np.isnan(told[3])  # not seed 0 here and seed 1 there
+    (more,) = rows([of_order(n, s, v) for n, s, v in ((1, 0, 0.25), (2, 0, 0.5), (1, 1, 0.75), (2, 1, 1.0), (1, 2, 0))])
+    assert more.by_order("acc") == {1: 0.5, 2: 0.75}
+    assert rows([made(stages=1)])[0].by_order("acc").keys() == {1}
 
 
 def test_losses_by_their_cause() -> None:

@@ -105,7 +105,10 @@ def test_a_task_first_seen_late() -> None:
 def test_nothing_measured() -> None:
     table = np.full((3, 2), NAN)
     assert np.isnan(accuracy(table)) and np.isnan(backward_transfer(table, [1, 2]))
-    assert np.isnan(forgetting_by_task(table)).all() and mean_forgetting(table, [1, 2]) == 0.0
+    assert np.isnan(forgetting_by_task(table)).all() and np.isnan(mean_forgetting(table, [1, 2]))
+    assert mean_forgetting(table, [2, 2]) == 0.0  # nothing is old yet
+    lost = np.array([[0.1, 0.1], [0.9, 0.2], [NAN, 0.8]])
+    assert np.isnan(mean_forgetting(lost, [1, 2])) and np.isnan(backward_transfer(lost, [1, 2]))
 
 
 def test_inputs_are_left_alone_and_checked() -> None:

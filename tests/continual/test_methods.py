@@ -150,10 +150,15 @@ def test_distillation_costs_nothing_before_the_first_step(make: Callable[..., Me
     batch = method.course.validation(lesson.train)[0]
     module = PartModule(method.course.base.model, method.part, method.course.training(1e-3))
     distilled = method.added_loss(1)
-    assert distilled(module, batch, module.logits(batch)).item() == pytest.approx(0, abs=1e-5)
+    before = module.logits(batch).detach()
+    assert distilled(module, batch, before).item() == pytest.approx(0, abs=1e-5)
     with torch.no_grad():
         next(method.part.parameters()).add_(0.5)
-    assert distilled(module, batch, module.logits(batch)).item() > 1e-4
+    now = module.logits(batch).detach()
+    told, then = (torch.softmax(logits / method.config.temperature, -1) for logits in (now, before))
+    # the divergence of new from old, softened, in the mean over answer tokens: no factor of the temperature's square
+    expected = method.config.strength * (then * (then.log() - told.log())).sum(-1).mean()
+    assert expected > 1e-4 and distilled(module, batch, now).item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 def test_joint_learns_from_every_task(make: Callable[..., Method]) -> None:

@@ -59,7 +59,7 @@ def test_no_two_of_thirty_methods_look_alike(drawn: dict[str, Any], tmp_path: Pa
     made = study_figures.draw_study(rows, tmp_path)
     assert [path.name for path in made] == ["forgetting.png", "scores.png", "growth.png", "R.png", "routing.png"]
     for name in ("forgetting.png", "scores.png"):
-        lines = drawn[name].axes[0].lines[:30]
+        lines = drawn[name].axes[-1].lines[:30]
         looks = {(str(line.get_color()), str(line.get_linestyle()), str(line.get_marker())) for line in lines}
         assert len(lines) == len(looks) == 30
     told = [text.get_text() for text in drawn["growth.png"].legends[0].get_texts()]
@@ -85,14 +85,23 @@ def test_the_curves_are_means_over_cells_and_bands_reach_from_least_to_greatest(
 
 def test_what_learns_all_at_once_has_no_line_where_nothing_was_measured(drawn: dict[str, Any], tmp_path: Path) -> None:
     study_figures.draw_study([row("lora"), row("joint", cell("joint", at_once=True))], tmp_path)
-    for name in ("forgetting.png", "scores.png"):
-        joint = drawn[name].axes[0].lines[1]
+    assert len(drawn["forgetting.png"].axes[0].lines) == 1  # none of its tasks is old
+    for name, panel in (("forgetting.png", 1), ("scores.png", 0)):
+        joint = drawn[name].axes[panel].lines[1]
         assert joint.get_xdata().tolist() == [0, 2] and joint.get_linestyle() == "None"
 
 
 def test_the_legend_names_the_best_first(drawn: dict[str, Any], tmp_path: Path) -> None:
     study_figures.draw_study([row("worse", cell("worse", less=0.3)), row("better")], tmp_path)
     assert [text.get_text() for text in drawn["forgetting.png"].legends[0].get_texts()] == ["better", "worse"]
+
+
+def test_another_order_alone_is_drawn_and_old_figures_go(drawn: dict[str, Any], tmp_path: Path) -> None:
+    study_figures.draw_study([row("lynx", cell("lynx", routes=True))], tmp_path)
+    assert (tmp_path / "routing.png").exists()
+    study_figures.draw_study([row("lora", cell("lora", number=2))], tmp_path)
+    labels = [label.get_text() for label in drawn["scores.png"].axes[0].get_xticklabels()]
+    assert labels == ["base alone", *ORDERS[2]] and not (tmp_path / "routing.png").exists()
 
 
 def test_nothing_whole_draws_nothing(tmp_path: Path) -> None:

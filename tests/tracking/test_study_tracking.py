@@ -16,11 +16,12 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
+from lynx_cl.continual.comparison import CellTable
 from lynx_cl.continual.results import StageResult, StudyFolder, study_folder
 from lynx_cl.continual.study import Study
 from lynx_cl.home import Home
 from lynx_cl.tracking.mlflow import EXPERIMENT
-from lynx_cl.tracking.study import StudyTracker
+from lynx_cl.tracking.study import StudyTracker, stage_metrics
 
 ORDER = ["counting", "grounding"]
 STUDY = Study(
@@ -144,6 +145,25 @@ def test_the_default_store(tmp_path: Path, no_server: None) -> None:
         assert tracker.copy(folder) is None
     check(uri)
     assert (home.path / "mlartifacts").is_dir()
+    grown = STUDY.model_copy(update={"seeds": (0, 1)})
+    folder.open(grown, {"data of counting": "d" * 64})
+    again = folder.cell(STUDY.cells()[1])
+    again.start()
+    for number in (1, 2):
+        again.commit(result(number), b"state")
+    assert StudyTracker(home, grown).copy(folder) is None
+    told = runs(uri)
+    lynx = told["lynx/order-1-seed-0"]
+    assert lynx.info.status == "FINISHED" and "error" not in lynx.data.tags  # it failed once, and went on
+    assert told["study told"].data.tags["seeds"] == "[0, 1]" and "seeds" not in told["study told"].data.params
+
+
+def test_the_share_routed_right_is_of_what_was_learned() -> None:
+    own = {"counting": {"counting": 3, "base": 1}, "grounding": {"base": 4}, "base": {"base": 4}}
+    first = result(1).model_copy(update={"routed": own, "blind": {"base": 0.5, **result(1).blind}})
+    table = CellTable("told", STUDY.cells()[1], True, False, False, (first,), None)
+    ((stage, told),) = stage_metrics(table)
+    assert stage == 1 and told["routing/accuracy"] == 7 / 8  # grounding comes later: no request of it can be right
 
 
 @pytest.mark.slow

@@ -52,6 +52,27 @@ def test_a_vector_moves_as_torchs_adamw_moves_it():
     torch.testing.assert_close(moved, expected)
 
 
+def test_a_group_that_is_no_matrix_to_muon_moves_as_adamw_moves_it() -> None:
+    start = torch.randn(9, 4, generator=torch.Generator().manual_seed(6))
+    ours, theirs = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+    moved = run(BankOptimizer([{"params": [ours], "muon": False}], lr=0.01), ours)
+    expected = run(torch.optim.AdamW([theirs], lr=0.01, weight_decay=0.0, betas=(0.9, 0.98)), theirs)
+    torch.testing.assert_close(moved, expected)
+
+
+def test_a_checkpoint_of_before_there_were_groups_goes_on() -> None:
+    matrix = nn.Parameter(torch.eye(3))
+    optimizer = BankOptimizer([matrix], lr=0.01)
+    run(optimizer, matrix, steps=1)
+    kept = optimizer.state_dict()
+    for group in kept["param_groups"]:
+        del group["muon"], group["scale"]
+    again = BankOptimizer([matrix], lr=0.01)
+    again.load_state_dict(kept)
+    assert again.param_groups[0]["muon"] is True and again.param_groups[0]["scale"] == 1.0
+    run(again, matrix, steps=1)
+
+
 def test_no_gradient_no_step_and_a_zero_gradient_is_finite():
     still, zero = nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.zeros(2, 2))
     zero.grad = torch.zeros(2, 2)

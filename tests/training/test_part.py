@@ -45,6 +45,22 @@ def test_the_part_learns_and_the_tower_stays(tmp_path: Path) -> None:
     assert not any(parameter.requires_grad for parameter in base.model.parameters())
 
 
+def test_words_move_by_a_tenth_of_the_rate_each_for_itself(tmp_path: Path) -> None:
+    base = tiny_base()
+    part = ModelPart(base.model, all_but_tower(base.model))
+    words = [base.model.get_input_embeddings().weight, base.model.get_output_embeddings().weight]
+    assert {id(parameter) for parameter in part.words} == {id(parameter) for parameter in words}
+    before = part.copy()
+    one = CONFIG.model_copy(update={"steps": 1, "warmup": 0.0, "final": 1.0})
+    train_part(base, part, epochs, [tiny_batch(4, seed=5000)], one, tmp_path)
+    moved = {name: (tensor - before[name]).abs().max().item() for name, tensor in part.copy().items()}
+    told = {name for name, p in base.model.named_parameters() if any(p is word for word in words)}
+    assert told and all(0.9e-3 < moved[name] < 1.01e-3 for name in told)  # AdamW's first step is the rate, 0.1 * 1e-2
+    assert max(value for name, value in moved.items() if name not in told) > 5e-3
+    inner = [name for name in part.names if "layers" in name]
+    assert ModelPart(base.model, inner).words == []
+
+
 def test_a_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     whole, _ = train(tmp_path / "whole")
 

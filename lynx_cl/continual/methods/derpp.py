@@ -1,7 +1,8 @@
 """derpp: dark experience replay ++ (Buzzega et al. 2020).
 
 Beside each batch, a few kept pictures of earlier tasks are held to the logits that the model gave them once, and others
-to their true answers: the loss gains alpha times the mean squared difference, and beta times the step loss.
+to their true answers: the loss gains alpha times the mean squared difference, and beta times the step loss. The paper
+fills its buffer while it trains, by reservoir; here each task has its share, and its logits are of its stage's end.
 """
 
 from __future__ import annotations

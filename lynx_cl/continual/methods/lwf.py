@@ -1,7 +1,9 @@
 """lwf: learning without forgetting (Li & Hoiem 2016).
 
 On the new task's questions the model is held to what it would have said before: the loss gains strength times the
-Kullback-Leibler divergence of its answer tokens from those of the model before the task, at a temperature.
+Kullback-Leibler divergence of its answer tokens from those of the model before the task, at a temperature. In
+the paper each task has a head of its own, and the old heads alone are held; a language model has one, in which new and
+old answers are at odds wherever they differ.
 """
 
 from __future__ import annotations
@@ -43,6 +45,6 @@ class Lwf(OneModel):
             with torch.no_grad():
                 told = before.logits(batch)
             now, then = (F.log_softmax(part.float() / heat, -1) for part in (logits, told))
-            return self.config.strength * heat**2 * F.kl_div(now, then, reduction="batchmean", log_target=True)
+            return self.config.strength * F.kl_div(now, then, reduction="batchmean", log_target=True)
 
         return distilled

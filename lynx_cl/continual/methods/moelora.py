@@ -1,6 +1,7 @@
-"""moelora: one mixture of low-rank experts with a gate (MoELoRA, Liu et al. 2023) is trained on task after task.
+"""moelora: one mixture of low-rank experts with a gate is trained on task after task (as in CoIN, Chen et al. 2024).
 
-It is the bank of kind `lora`, but a single one that every task writes to and every request goes through.
+It is the bank of kind `lora`, but a single one that every task writes to and every request goes through. The gate sees
+the token, so that no task need be told; that of MOELoRA (Liu et al. 2023) is driven by the task's number.
 """
 
 from __future__ import annotations

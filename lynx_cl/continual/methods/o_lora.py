@@ -1,7 +1,8 @@
 """o-lora: a new low-rank adapter for each task, in a subspace orthogonal to the earlier ones (Wang et al. 2023).
 
 All adapters act together, whatever the task; only the newest is trained, and the loss gains strength times the sum of
-the absolute inner products of its input directions with those of every earlier adapter of its layer.
+the absolute inner products of its input directions with those of every earlier adapter of its layer. Adapters are at
+linear projections alone: stacks of experts have none.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ class OLora(OneModel):
             return None
 
         def overlap(module: StepModule, batch: Any, logits: Tensor) -> Tensor:
-            return self.config.strength * torch.stack([(old @ new.T).abs().sum() for new, old in pairs]).sum()
+            inner = [(old.to(new.device) @ new.T).abs().sum() for new, old in pairs]
+            return self.config.strength * torch.stack(inner).sum()
 
         return overlap
 

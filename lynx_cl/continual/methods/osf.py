@@ -1,7 +1,9 @@
 """osf: orthogonal subspace fine-tuning (Nayak et al. 2025, by peft).
 
 Before each task every linear projection of the decoder is taken apart by its singular values. The directions of the
-greatest ones are kept as they are, and the task is learned in the rest; then both are one matrix again.
+greatest ones are kept as they are, and the task is learned in the rest; then both are one matrix again. The paper
+trains the whole model and keeps more of the layers that change their input less; here one share holds for all, and
+stacks of experts, which peft's OSF does not take, stay as they are.
 """
 
 from __future__ import annotations
