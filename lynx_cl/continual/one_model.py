@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class FineTuning(Settings):
     """Settings of a method that trains the whole model but the tower that looks at pictures."""
 
-    learning_rate: float = Field(4e-3, gt=0)
+    learning_rate: float = Field(1e-3, gt=0)
 
 
 class OneModel(Method):

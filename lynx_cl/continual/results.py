@@ -14,6 +14,7 @@ studies/NAME/cells/LABEL/CELL/lock                   held by the one process tha
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
 from collections.abc import Callable, Mapping
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lynx_cl.base.settings import Settings, read_settings
-from lynx_cl.continual.study import Cell, Study, method_of, terms_of
+from lynx_cl.continual.study import Cell, Study, in_full, method_of, terms_of
 from lynx_cl.errors import LynxError, UsageError
 from lynx_cl.home import Home
 from lynx_cl.registry.durable import write_whole
@@ -184,11 +185,8 @@ class StudyFolder:
         _compare(dict(made_of), self.made_of, "", refuse)
         labels = study.methods.keys() & before.methods.keys()
         for label in sorted(labels):
-            now, then = (
-                (*method_of(label, s.methods[label]), terms_of(label, s.methods[label])) for s in (study, before)
-            )
-            if now != then:
-                refuse(f"methods.{label}", before.methods[label], study.methods[label])
+            now, then = (_in_full(label, s.methods[label]) for s in (study, before))
+            _compare(now, then, f"methods.{label}", refuse)
         orders = dict(enumerate(before.sequences(), 1))
         for number, order in enumerate(study.sequences(), 1):
             if orders.get(number, order) != order:
@@ -232,6 +230,14 @@ def _read(path: Path) -> StageResult:
 
 def _write(path: Path, value: Any, what: str) -> None:
     write_whole(path, (json.dumps(value, indent=1) + "\n").encode(), scratch=path.parent, what=what)
+
+
+def _in_full(label: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """All settings of a label, its method by name among them; as they are where its method no longer takes them."""
+    name, own = method_of(label, settings)
+    with contextlib.suppress(UsageError):
+        own = method_of(label, in_full(label, settings))[1]
+    return {"method": name, "learns": terms_of(label, settings).model_dump(mode="json"), **own}
 
 
 def _compare(now: Any, then: Any, key: str, refuse: Callable[[str, Any, Any], None]) -> None:

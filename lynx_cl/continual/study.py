@@ -173,6 +173,16 @@ def method_of(label: str, settings: dict[str, Any]) -> tuple[str, dict[str, Any]
     return str(settings.get("method", label)), own
 
 
+def in_full(label: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a label with those that it leaves to its method, so that a later default is not taken for them.
+
+    Raises UsageError for an unknown method or key, or a wrong value.
+    """
+    name, own = method_of(label, settings)
+    kept = {key: value for key, value in settings.items() if key not in own}
+    return kept | read_method(name, own, f"methods.{label}").model_dump(mode="json")
+
+
 def terms_of(label: str, settings: dict[str, Any], where: str = "") -> Terms:
     """What a label learns, by its key `learns`. Raises UsageError for what is wrong there."""
     return read_settings(Terms, settings.get("learns") or {}, f"{where}methods.{label}.learns")
@@ -194,6 +204,7 @@ def read_study(name_or_path: str, overrides: Sequence[str], home: Home) -> Study
         name, own = method_of(label, settings)
         read[label] = method_named(name), read_method(name, own, f"{path}: methods.{label}")
         terms_of(label, settings, f"{path}: ")
+    study = study.model_copy(update={"methods": {label: in_full(label, own) for label, own in study.methods.items()}})
     opened = lessons(study, tuple(study.tasks), home, where=f"{path}: ")
     for label, (kind, checked) in read.items():
         try:

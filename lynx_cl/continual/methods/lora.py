@@ -16,7 +16,7 @@ class LoraSettings(Settings):
 
     rank: int = Field(16, ge=1)
     alpha: float = Field(32, gt=0)
-    learning_rate: float = Field(8e-3, gt=0)
+    learning_rate: float = Field(2e-3, gt=0)
 
 
 @method(LoraSettings)

@@ -30,7 +30,7 @@ class MoeLoraSettings(Settings):
 
     rank: int = Field(14, ge=1)
     experts: int = Field(4, ge=2)
-    learning_rate: float = Field(8e-3, gt=0)
+    learning_rate: float = Field(2e-3, gt=0)
 
 
 @method(MoeLoraSettings)

@@ -30,7 +30,7 @@ class OLoraSettings(Settings):
     rank: int = Field(8, ge=1)
     alpha: float = Field(16, gt=0)
     strength: float = Field(0.5, ge=0)
-    learning_rate: float = Field(8e-3, gt=0)
+    learning_rate: float = Field(2e-3, gt=0)
 
 
 @method(OLoraSettings)
