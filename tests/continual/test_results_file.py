@@ -90,7 +90,9 @@ def test_parts_of_a_study_are_joined(kept: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"methods": {"lora": {"rank": 4}}}, "holds results with methods.lora = "),
+        ({"methods": {"lora": {"rank": 4}}}, "holds results with methods.lora.rank = 4, this study has 2"),
+        ({"methods": {"lora": {"rank": 2, "learning_rate": 0.5}}}, "methods.lora.learning_rate = 0.5, this study has "),
+        ({"methods": {"lora": {"method": "pin"}}}, "holds results with methods.lora = "),
         ({"budget": STUDY.budget.model_copy(update={"steps": 7})}, "holds results with budget.steps = 7"),
         ({"orders": (tuple(ORDER[::-1]),)}, "holds results with order 1 = "),
     ],

@@ -189,6 +189,7 @@ def test_shipped_studies_are_what_they_say(shipped: dict[str, Study]) -> None:
     assert len(eight.tasks) == 8 and len(eight.orders) == 3 and eight.seeds == (0, 1, 2)
     methods = {settings.get("method", label) for label, settings in eight.methods.items()}
     assert methods == set(method_names())  # a new method has to be put in, or left out on purpose
+    assert all("learning_rate" in own for label, own in eight.methods.items() if label != "zero-shot")  # in full
     assert {order[0] for order in eight.orders} == {"grounding", "comparison", "spatial"}
     square = list(zip(*shipped["order"].orders, strict=True))  # each task comes once in each place
     assert len(square) == 3 and all(set(place) == {"grounding", "counting", "spatial"} for place in square)

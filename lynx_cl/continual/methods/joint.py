@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from itertools import accumulate
 
+from pydantic import Field
+
 from lynx_cl.continual.method import Learning, method
 from lynx_cl.continual.one_model import FineTuning, OneModel, learning
 from lynx_cl.data.example import Lazy
 from lynx_cl.training.trainer import train_part
 
 
-@method(FineTuning)
+class JointSettings(FineTuning):
+    """All is learned at once, and nothing before it but what the base knew."""
+
+    learning_rate: float = Field(1e-3, gt=0)
+
+
+@method(JointSettings)
 class Joint(OneModel):
     """Full fine-tuning on the pictures of every task, shuffled together."""
 

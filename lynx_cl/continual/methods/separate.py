@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import Field
 from torch import Tensor
 
 from lynx_cl.continual.course import Course
@@ -13,7 +14,13 @@ from lynx_cl.continual.method import Added, Learning, method
 from lynx_cl.continual.one_model import FineTuning, OneModel
 
 
-@method(FineTuning)
+class SeparateSettings(FineTuning):
+    """Each model learns one task, once: its rate is the best for that."""
+
+    learning_rate: float = Field(4e-3, gt=0)
+
+
+@method(SeparateSettings)
 class Separate(OneModel):
     """Full fine-tuning from the base for every task, each result kept."""
 
