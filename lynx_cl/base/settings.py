@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -35,7 +35,7 @@ def read_settings(kind: type[S], values: Mapping[str, Any], where: str) -> S:
         error = failure.errors()[0]
         key = ".".join(str(part) for part in error["loc"]) or "settings"
         if error["type"] == "extra_forbidden":
-            known = ", ".join(sorted(kind.model_fields))
+            known = ", ".join(sorted(_fields(kind, error["loc"][:-1])))
             raise UsageError(f"{where}: key '{key}' is unknown; known: {known}") from None
         if error["type"] == "missing":
             raise UsageError(f"{where}: key '{key}' is missing") from None
@@ -43,6 +43,25 @@ def read_settings(kind: type[S], values: Mapping[str, Any], where: str) -> S:
         if not error["loc"]:
             raise UsageError(f"{where}: {message}") from None
         raise UsageError(f"{where}: {key} = {error['input']!r}: {message[0].lower()}{message[1:]}") from None
+
+
+def _fields(kind: Any, place: Sequence[int | str]) -> Iterable[str]:
+    """The keys that settings of `kind` know at a place in them, those of `kind` itself where that cannot be told.
+
+    >>> class Inner(Settings):
+    ...     a: int
+    >>> class Outer(Settings):
+    ...     many: dict[str, Inner]
+    >>> list(_fields(Outer, ("many", "any")))
+    ['a']
+    """
+    here = kind
+    for part in place:
+        if isinstance(here, type) and issubclass(here, BaseModel):
+            here = here.model_fields[str(part)].annotation if part in here.model_fields else None
+        elif get_args(here):
+            here = get_args(here)[-1]
+    return (here if isinstance(here, type) and issubclass(here, BaseModel) else kind).model_fields
 
 
 def layered(files: Sequence[Path], overrides: Sequence[str], example: str) -> dict[str, Any]:
@@ -63,13 +82,18 @@ def layered(files: Sequence[Path], overrides: Sequence[str], example: str) -> di
         for file in files:
             where = str(file)
             merged = OmegaConf.merge(merged, OmegaConf.load(file))
-        where = "settings"
+        where = f"settings {' '.join(overrides)}" if overrides else "settings"
         merged = OmegaConf.merge(merged, OmegaConf.from_dotlist(list(overrides)))
+        where = str(files[-1]) if files else where
         values: Any = OmegaConf.to_container(merged, resolve=True)
     except FileNotFoundError:
         raise UsageError(f"{where}: no such settings file") from None
-    except TypeError:  # what a file of a list gives
+    except (TypeError, AssertionError):  # what a file of a list or of a word gives
         raise UsageError(f"{where}: settings are a mapping of keys to values") from None
+    except OSError as error:
+        if error.errno is None:  # a file of a number
+            raise UsageError(f"{where}: settings are a mapping of keys to values") from None
+        raise UsageError(f"{where}: {error.strerror}") from None
     except (OmegaConfBaseException, YAMLError, ValueError) as error:
         raise UsageError(f"{where}: {' '.join(str(error).split())}") from None
     return {str(key): value for key, value in values.items()}

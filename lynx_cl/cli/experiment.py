@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,25 +30,27 @@ def list_command(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """
     import yaml
 
-    from lynx_cl.continual.results import study_folder
+    from lynx_cl.continual.results import run_studies, study_folder
     from lynx_cl.continual.results_file import shipped_results
     from lynx_cl.continual.study import known_studies
 
     where = resolve_home(home)
     rows, ships = [], shipped_results()
-    for path in known_studies(where):
-        told = yaml.safe_load(path.read_text(encoding="utf-8"))
+    studies = [(yaml.safe_load(path.read_text(encoding="utf-8")), str(path)) for path in known_studies(where)]
+    run = [folder for folder in run_studies(where) if folder.path.name not in {told["name"] for told, _ in studies}]
+    studies += [(folder.study().model_dump(), "run from a file elsewhere") for folder in run]
+    for told, file in studies:
         folder = study_folder(where, told["name"])
         stages = len(list(folder.path.glob("cells/*/*/stage-*.json")))
         rows.append(
             {
                 "study": told["name"],
-                "title": told.get("title", ""),
-                "tasks": list(told.get("tasks", {})),
-                "methods": list(told["methods"]),
+                "title": told.get("title") or "",
+                "tasks": list(told.get("tasks") or {}),
+                "methods": list(told["methods"] or {}),
                 "stages_done": stages,
                 "results_ship": told["name"] in ships,
-                "file": str(path),
+                "file": file,
             }
         )
     if as_json:
@@ -145,6 +148,7 @@ def report_command(
     """
     from lynx_cl.continual.comparison import chosen, rows
     from lynx_cl.continual.results import study_folder
+    from lynx_cl.registry.durable import write_whole
     from lynx_cl.tracking.methods_table import methods_table
     from lynx_cl.tracking.report import report_page
     from lynx_cl.tracking.study_figures import draw_study
@@ -155,9 +159,11 @@ def report_command(
     output_folder(path.parent, "--out")
     path = output_file(path, "--out")
     made = rows(chosen([folder], []))
-    figures = draw_study(made, folder.path / "figures")
     header, cells = methods_table(made)
-    path.write_text(report_page(plan, made, header[1:], [cell[1:] for cell in cells], figures), "utf-8")
+    with tempfile.TemporaryDirectory() as place:  # the home may be one that is only read
+        figures = draw_study(made, Path(place))
+        page = report_page(plan, made, header[1:], [cell[1:] for cell in cells], figures)
+    write_whole(path, page.encode(), scratch=path.absolute().parent, what="study.report")
     print_facts({"report": path})
 
 
@@ -210,8 +216,11 @@ def import_command(
 def _told(where: Home, plan: Study, cells: list[Cell], as_json: bool) -> None:
     """Which cells of a study would be run, and how many of them are done."""
     from lynx_cl.continual.results import study_folder
+    from lynx_cl.continual.study import made_of
 
     folder = study_folder(where, plan.name)
+    if folder.exists():
+        folder.check(plan, made_of(plan, where))
     facts = {
         "study": plan.name,
         "base": plan.base,

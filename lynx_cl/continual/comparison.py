@@ -244,6 +244,7 @@ def cell_tables(folder: StudyFolder) -> list[CellTable]:
     for cell in study.cells():
         own = folder.cell(cell)
         kind = method_named(method_of(cell.label, study.methods[cell.label])[0])
+        own.check(kind.at_once, len(cell.order))
         stages = (*([alone] if alone is not None else []), *own.stages())
         tables.append(CellTable(study.name, cell, kind.routes, kind.given, kind.at_once, stages, own.failure))
     return tables

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lynx_cl.tasks import TaskCard
     from lynx_cl.training.stream import Epochs
 
+MOST = 10**9  # of anything that is counted
 CHECKS = 4  # validations of a stage, each of them a checkpoint
 
 
@@ -29,10 +30,10 @@ class Budget(Settings):
     `validation` is how many pictures of the calibration split are looked at to choose the best of a stage's steps.
     """
 
-    pictures: int = Field(2000, ge=1)
-    steps: int = Field(300, ge=1)
-    pictures_per_batch: int = Field(12, ge=1)
-    validation: int = Field(24, ge=1)
+    pictures: int = Field(2000, ge=1, le=MOST)
+    steps: int = Field(300, ge=1, le=MOST)
+    pictures_per_batch: int = Field(12, ge=1, le=MOST)
+    validation: int = Field(24, ge=1, le=MOST)
 
 
 class Terms(Settings):

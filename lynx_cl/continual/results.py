@@ -14,11 +14,12 @@ studies/NAME/cells/LABEL/CELL/lock                   held by the one process tha
 
 from __future__ import annotations
 
-import contextlib
 import json
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,9 @@ from lynx_cl.registry.durable import write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+_STAGE = re.compile(r"stage-(\d+)\.json")
 
 
 class StageResult(Settings):
@@ -69,8 +73,18 @@ class CellFolder:
 
     def stages(self) -> list[StageResult]:
         """The stages that are done, in their order. Raises LynxError for a damaged file."""
-        files = sorted(self.path.glob("stage-*.json"), key=lambda file: int(file.stem.removeprefix("stage-")))
-        return [_read(file) for file in files]
+        return [_read(self.path / f"stage-{number}.json", self.path) for number in self.numbers()]
+
+    def numbers(self) -> list[int]:
+        """The numbers of the stages that are done, in their order."""
+        found = (_STAGE.fullmatch(file.name) for file in self.path.glob("stage-*.json"))
+        return sorted(int(match[1]) for match in found if match)
+
+    def check(self, at_once: bool, last: int) -> None:
+        """Raises LynxError where a stage's file is missing that a later one must have been made after."""
+        numbers = self.numbers()
+        if numbers and numbers != ([last] if at_once else list(range(1, len(numbers) + 1))):
+            raise LynxError(f"{self.path}: a stage's file is missing; remove this folder to run the cell anew")
 
     def holds(self, stage: int) -> bool:
         """Whether a stage is done, and the cell has not failed since."""
@@ -107,6 +121,8 @@ class CellFolder:
             return str(json.loads((self.path / "failed.json").read_text())["error"])
         except FileNotFoundError:
             return None
+        except (ValueError, KeyError, TypeError):
+            return f"{self.path / 'failed.json'}: damaged"
 
     def fail(self, error: str) -> None:
         """Keeps why the cell stopped."""
@@ -154,12 +170,15 @@ class StudyFolder:
     def open(self, study: Study, made_of: Mapping[str, str]) -> None:
         """Begins a study, or goes on with it. `made_of` holds the digests of the base and of every task's data.
 
-        Raises UsageError where the folder holds another study of that name (`check`).
+        What has results here stays part of it. Raises UsageError where the folder holds another study of that name
+        (`check`).
         """
         identity = uuid.uuid4().hex
+        study = study.model_copy(update={"methods": {k: in_full(k, own) for k, own in study.methods.items()}})
         if self.exists():
             self.check(study, made_of)
             identity = self.identity
+            study = study.joined(self.begun())
         self.path.mkdir(parents=True, exist_ok=True)
         told = {"identity": identity, "study": study.model_dump(mode="json"), "made_of": dict(made_of)}
         _write(self.path / "study.json", told, "study.begin")
@@ -177,25 +196,40 @@ class StudyFolder:
         same label with other settings.
         """
 
-        def refuse(key: str, then: Any, now: Any) -> None:
+        def refuse(key: str, then: Any, now: Any, way: str = way) -> None:
             raise UsageError(f"{where}{self.path}: holds results with {key} = {then}, this study has {now}; {way}")
 
-        before = self.study()
+        before = self.begun()
+        if not (self.path / "base.json").exists() and not before.methods:
+            return  # nothing was measured
         _compare(study.shared(), before.shared(), "", refuse)
         _compare(dict(made_of), self.made_of, "", refuse)
-        labels = study.methods.keys() & before.methods.keys()
-        for label in sorted(labels):
-            now, then = (_in_full(label, s.methods[label]) for s in (study, before))
-            _compare(now, then, f"methods.{label}", refuse)
-        orders = dict(enumerate(before.sequences(), 1))
+        for label in sorted(study.methods.keys() & before.methods.keys()):
+            now, then = (_apart(label, s.methods[label]) for s in (study, before))
+            anew = f"{way}; 'rm -r {self.path / 'cells' / label}' gives up what this label came to alone"
+            _compare(now, then, f"methods.{label}", partial(refuse, way=anew))
+        orders = dict(enumerate(before.orders, 1))
         for number, order in enumerate(study.sequences(), 1):
             if orders.get(number, order) != order:
                 refuse(f"order {number}", orders[number], order)
 
+    def begun(self) -> Study:
+        """The study as it was last run, with those of its methods, orders and seeds alone that came to some result."""
+        study = self.study()
+        cells = [cell for cell in study.cells() if self.cell(cell).numbers()]
+        numbers, labels, seeds = ({getattr(cell, key) for cell in cells} for key in ("number", "label", "seed"))
+        return study.model_copy(
+            update={
+                "methods": {label: own for label, own in study.methods.items() if label in labels},
+                "orders": study.sequences()[: max(numbers, default=0)],
+                "seeds": tuple(seed for seed in study.seeds if seed in seeds),
+            }
+        )
+
     def alone(self) -> StageResult | None:
         """Row 0, None before it was measured."""
         path = self.path / "base.json"
-        return _read(path) if path.exists() else None
+        return _read(path, path) if path.exists() else None
 
     def keep_alone(self, result: StageResult) -> None:
         """Keeps row 0."""
@@ -204,7 +238,10 @@ class StudyFolder:
     def _told(self) -> dict[str, Any]:
         path = self.path / "study.json"
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            told = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(told, dict) or not told.keys() >= {"identity", "study", "made_of"}:
+                raise ValueError
+            return told
         except FileNotFoundError:
             raise LynxError(f"{self.path}: no study was run here; 'lynx-cl experiment run' does it") from None
         except ValueError:
@@ -221,22 +258,20 @@ def run_studies(home: Home) -> list[StudyFolder]:
     return [StudyFolder(path.parent) for path in sorted((home.path / "studies").glob("*/study.json"))]
 
 
-def _read(path: Path) -> StageResult:
+def _read(path: Path, part: Path) -> StageResult:
     try:
         return StageResult.model_validate_json(path.read_bytes())
     except ValueError:
-        raise LynxError(f"{path}: damaged; remove its folder to run that part anew") from None
+        raise LynxError(f"{path}: damaged; remove {part} to run that part anew") from None
 
 
 def _write(path: Path, value: Any, what: str) -> None:
     write_whole(path, (json.dumps(value, indent=1) + "\n").encode(), scratch=path.parent, what=what)
 
 
-def _in_full(label: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """All settings of a label, its method by name among them; as they are where its method no longer takes them."""
+def _apart(label: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a label that results hang on: its method by name, what it learns, and those of the method."""
     name, own = method_of(label, settings)
-    with contextlib.suppress(UsageError):
-        own = method_of(label, in_full(label, settings))[1]
     return {"method": name, "learns": terms_of(label, settings).model_dump(mode="json"), **own}
 
 

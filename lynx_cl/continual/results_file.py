@@ -22,7 +22,7 @@ from lynx_cl import __version__
 from lynx_cl.base.settings import Settings
 from lynx_cl.continual.method import method_named
 from lynx_cl.continual.results import CellFolder, StageResult, StudyFolder, study_folder
-from lynx_cl.continual.study import Cell, Study, method_of
+from lynx_cl.continual.study import Cell, Study, in_full, method_of, terms_of
 from lynx_cl.errors import LynxError, UsageError
 from lynx_cl.home import Home, shipped
 from lynx_cl.registry.durable import write_whole
@@ -30,7 +30,7 @@ from lynx_cl.registry.scratch import own_name
 
 FILE = "results.json.gz"
 SCRATCH = "import"
-LIMIT = 1 << 30  # bytes that a file may unpack to
+LIMIT = 1 << 27  # bytes that a file may unpack to
 
 
 class Results(Settings):
@@ -65,6 +65,9 @@ def export_results(folder: StudyFolder, path: Path, only: Collection[str] | None
     whole = [cell for cell in cells if folder.cell(cell).holds(len(cell.order))]
     if alone is None or not whole:
         raise LynxError(f"{folder.path}: no cell is whole yet; 'lynx-cl experiment run' goes on")
+    for cell in whole:
+        kind = method_named(method_of(cell.label, study.methods[cell.label])[0])
+        folder.cell(cell).check(kind.at_once, len(cell.order))
     told = {cell.key: folder.cell(cell).stages() for cell in whole}
     results = Results(study=study, made_of=folder.made_of, base=alone, cells=told)
     data = gzip.compress(results.model_dump_json().encode(), mtime=0)
@@ -90,7 +93,7 @@ def import_results(home: Home, path: Path) -> Imported:
             if folder.exists():
                 ours = folder.study()
                 folder.check(results.study, results.made_of, f"{path}: ", "take it into another home with --home")
-                joined = _joined(ours, results.study)
+                joined = ours.joined(results.study)
             folder.open(joined, results.made_of)
             if folder.alone() is None:
                 folder.keep_alone(results.base)
@@ -157,6 +160,16 @@ def results_file(name_or_path: str) -> Path:
 
 def _check(results: Results, path: Path) -> None:
     """Every cell is one of the study's, and has a row for each of its stages, of the same tasks as row 0."""
+    for label, settings in results.study.methods.items():
+        try:
+            terms_of(label, settings)
+            full = in_full(label, settings)
+        except UsageError as error:
+            own = f"methods.{label}"
+            raise UsageError(f"{path}: {own}: {str(error).removeprefix(own).lstrip(': ')}") from None
+        if full != settings:
+            left = ", ".join(sorted(full.keys() - settings.keys())) or "some"
+            raise LynxError(f"{path}: methods.{label}: does not tell {left}, as an earlier version wrote; make it anew")
     known = {cell.key: cell for cell in results.study.cells()}
     tasks = results.base.blind.keys()
     if results.base.stage != 0 or not tasks >= results.study.tasks.keys():
@@ -166,22 +179,12 @@ def _check(results: Results, path: Path) -> None:
             raise LynxError(f"{path}: holds cell {key}, which is none of its study's; get the file again")
         cell = known[key]
         last = len(cell.order)
-        try:
-            kind = method_named(method_of(cell.label, results.study.methods[cell.label])[0])
-        except UsageError as error:
-            raise UsageError(f"{path}: methods.{cell.label}: {error}") from None
+        kind = method_named(method_of(cell.label, results.study.methods[cell.label])[0])
         if [stage.stage for stage in stages] != ([last] if kind.at_once else list(range(1, last + 1))):
             raise LynxError(f"{path}: cell {key} is not whole; get the file again")
         for stage in stages:
             if (stage.blind.keys(), stage.aware.keys(), stage.task) != (tasks, tasks, cell.order[stage.stage - 1]):
                 raise LynxError(f"{path}: stage {stage.stage} of cell {key} is of other tasks; get the file again")
-
-
-def _joined(ours: Study, theirs: Study) -> Study:
-    """Our study with what theirs has more of; those they share are equal."""
-    orders = max(ours.sequences(), theirs.sequences(), key=len)
-    seeds = tuple(dict.fromkeys((*ours.seeds, *theirs.seeds)))
-    return ours.model_copy(update={"orders": orders, "methods": {**theirs.methods, **ours.methods}, "seeds": seeds})
 
 
 def _put(folder: StudyFolder, cell: Cell, stages: list[StageResult]) -> None:

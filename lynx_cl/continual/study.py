@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -22,9 +22,12 @@ from lynx_cl.data.kinds import kinds
 from lynx_cl.data.sources import open_source
 from lynx_cl.errors import UsageError
 from lynx_cl.home import Home, shipped
+from lynx_cl.registry.snapshot import BASE_TASK
 from lynx_cl.tasks import load_card
 
 NAME = r"^[a-z0-9][a-z0-9-]*$"
+TASK = r"^[a-z][a-z0-9-]*$"  # as the names of cards
+LONGEST = 64  # letters of a name: folders and MLflow's metrics are called by it
 EXAMPLE = "budget.steps=100"
 SUFFIXES = (".yaml", ".yml")
 
@@ -61,10 +64,10 @@ class Study(Settings):
     `executor` is `turn`, one cell after another in this process, or `processes` or `ray`, `workers` at a time.
     """
 
-    name: str = Field(pattern=NAME)
+    name: str = Field(pattern=NAME, max_length=LONGEST)
     title: str = ""
     base: str = "nano"
-    tasks: dict[str, StudyTask] = Field(min_length=1)
+    tasks: dict[Annotated[str, Field(pattern=TASK, max_length=LONGEST)], StudyTask] = Field(min_length=1)
     orders: tuple[tuple[str, ...], ...] = ()
     methods: dict[str, dict[str, Any]] = Field(min_length=1)
     seeds: tuple[Seed, ...] = Field((0,), min_length=1)
@@ -86,8 +89,15 @@ class Study(Settings):
     @classmethod
     def _labels(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         for label in value:
-            if not label.replace("-", "").replace("_", "").isalnum():
-                raise ValueError(f"label '{label}': give letters, digits and dashes")
+            if not label.replace("-", "").replace("_", "").isalnum() or len(label) > LONGEST:
+                raise ValueError(f"label '{label}': give letters, digits and dashes, at most {LONGEST}")
+        return value
+
+    @field_validator("tasks")
+    @classmethod
+    def _tasks(cls, value: dict[str, StudyTask]) -> dict[str, StudyTask]:
+        if BASE_TASK in value:
+            raise ValueError(f"'{BASE_TASK}' is the name of what the base itself is asked; give the task another name")
         return value
 
     @field_validator("seeds")
@@ -126,9 +136,19 @@ class Study(Settings):
         ]
 
     def shared(self) -> dict[str, Any]:
-        """What results of one study must have in common to be compared; methods, orders and seeds may be added."""
+        """What results of one study must have in common to be compared; methods, orders and seeds may be added.
+
+        Where a task's data lie is no part of it: they are told by their digests (`made_of`).
+        """
         told = self.model_dump(mode="json")
-        return {key: told[key] for key in ("base", "tasks", "data_seed", "budget", "evaluation")}
+        tasks = {name: {"card": own["card"], "metric": own["metric"]} for name, own in told["tasks"].items()}
+        return {"base": told["base"], "tasks": tasks, **{k: told[k] for k in ("data_seed", "budget", "evaluation")}}
+
+    def joined(self, other: Study) -> Study:
+        """This study with the methods, orders and seeds that another has more; those that both have are equal."""
+        orders = max(self.sequences(), other.sequences(), key=len)
+        seeds = tuple(dict.fromkeys((*self.seeds, *other.seeds)))
+        return self.model_copy(update={"orders": orders, "methods": {**other.methods, **self.methods}, "seeds": seeds})
 
 
 @dataclass(frozen=True)
@@ -185,7 +205,11 @@ def in_full(label: str, settings: dict[str, Any]) -> dict[str, Any]:
 
 def terms_of(label: str, settings: dict[str, Any], where: str = "") -> Terms:
     """What a label learns, by its key `learns`. Raises UsageError for what is wrong there."""
-    return read_settings(Terms, settings.get("learns") or {}, f"{where}methods.{label}.learns")
+    told = settings.get("learns")
+    if told is not None and not isinstance(told, dict):
+        known = ", ".join(Terms.model_fields)
+        raise UsageError(f"{where}methods.{label}.learns = {told!r}: give keys of it: {known}")
+    return read_settings(Terms, told or {}, f"{where}methods.{label}.learns")
 
 
 def read_study(name_or_path: str, overrides: Sequence[str], home: Home) -> Study:
@@ -270,13 +294,21 @@ def find_study(name_or_path: str, home: Home) -> Path:
             if _name(file) == name_or_path:
                 return file
     known = ", ".join(sorted({name for folder in _places(home) for f in study_files(folder) if (name := _name(f))}))
-    raise UsageError(f"study '{name_or_path}' is unknown; known: {known or 'none'}; or give the path of a YAML file")
+    broken = [str(path) for path in yaml_files(home.path / "experiments") if _values(path) is None]
+    more = f"; these are no YAML: {', '.join(broken)}" if broken else ""
+    raise UsageError(
+        f"study '{name_or_path}' is unknown; known: {known or 'none'}; or give the path of a YAML file{more}"
+    )
 
 
 def study_files(folder: Path) -> list[Path]:
     """The YAML files of a folder that say they are a study."""
-    files = sorted(path for path in folder.glob("*.y*ml") if path.suffix in SUFFIXES)
-    return [path for path in files if _name(path) is not None]
+    return [path for path in yaml_files(folder) if _name(path) is not None]
+
+
+def yaml_files(folder: Path) -> list[Path]:
+    """The YAML files of a folder, whatever is in them."""
+    return sorted(path for path in folder.glob("*.y*ml") if path.suffix in SUFFIXES)
 
 
 def known_studies(home: Home) -> list[Path]:
@@ -290,13 +322,17 @@ def _places(home: Home) -> list[Path]:
 
 def _name(path: Path) -> str | None:
     """The name in a study's file; None for another YAML file, or one that cannot be read."""
+    values = _values(path) or {}
+    name = values.get("name") if "methods" in values else None
+    return name if isinstance(name, str) else None
+
+
+def _values(path: Path) -> dict[str, Any] | None:
+    """What a YAML file holds, nothing where that is no mapping; None for one that cannot be read."""
     import yaml
 
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, OSError, UnicodeDecodeError):
         return None
-    if not isinstance(values, dict) or "methods" not in values:
-        return None
-    name = values.get("name")
-    return name if isinstance(name, str) else None
+    return values if isinstance(values, dict) else {}

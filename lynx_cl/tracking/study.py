@@ -59,7 +59,7 @@ class StudyTracker:
 
         try:
             self._copy(folder)
-        except (MlflowException, SQLAlchemyError, OSError) as error:
+        except (MlflowException, SQLAlchemyError, OSError, ImportError, ValueError) as error:  # a driver, an address
             self._failed_at = time.monotonic()
             self._runs.clear()
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -75,6 +75,7 @@ class StudyTracker:
     def _copy(self, folder: StudyFolder) -> None:
         self._open()
         tables = cell_tables(folder)
+        self.study = folder.study()  # with what was run before
         parent, _ = self._run(folder.identity, f"study {self.study.name}", None, partial(self._params, folder.made_of))
         for key in GROWS:
             value = str(self.study.model_dump(mode="json")[key])[:LONGEST]

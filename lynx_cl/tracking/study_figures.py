@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from lynx_cl.continual.comparison import CellTable, MethodRow
 from lynx_cl.continual.measures import Matrix, forgetting_curve, seen_curve
+from lynx_cl.registry.durable import write_whole
 
 FIGURES = ("forgetting", "scores", "growth", "R", "routing")
 _GRID = {"alpha": 0.3}
@@ -68,6 +70,14 @@ def _figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height), dpi=110, layout="constrained")  # not pyplot: no display, no global state
 
 
+def _saved(figure: Any, path: Path) -> Path:
+    """A figure as a file, whole or not at all."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png")
+    write_whole(path, drawn.getvalue(), scratch=path.parent, what="study.figure")
+    return path
+
+
 def _forgetting(rows: Sequence[MethodRow], styles: Mapping[str, Style], path: Path) -> Path:
     """Mean forgetting so far, and the mean score of what was seen so far, against the number of tasks learned.
 
@@ -86,8 +96,7 @@ def _forgetting(rows: Sequence[MethodRow], styles: Mapping[str, Style], path: Pa
         axes.set_title(f"{name}, task-blind", fontsize=9)
         axes.grid(**_GRID)
     _legend(figure, rows, styles)
-    figure.savefig(path, format="png")
-    return path
+    return _saved(figure, path)
 
 
 def _scores(rows: Sequence[MethodRow], styles: Mapping[str, Style], path: Path) -> Path:
@@ -118,8 +127,7 @@ def _scores(rows: Sequence[MethodRow], styles: Mapping[str, Style], path: Path) 
         axes.set_visible(False)
     _legend(figure, [row for row, _ in drawn], styles)
     figure.supylabel("score, task-blind", fontsize=9)
-    figure.savefig(path, format="png")
-    return path
+    return _saved(figure, path)
 
 
 def _band(axes: Any, curves: Matrix, style: Style) -> None:
@@ -151,8 +159,7 @@ def _heat_maps(rows: Sequence[MethodRow], path: Path) -> Path:
         axes.set_title(cell.cell.label, fontsize=9)
     for axes in figure.axes[len(cells) :]:
         axes.set_visible(False)
-    figure.savefig(path, format="png")
-    return path
+    return _saved(figure, path)
 
 
 def _growth(rows: Sequence[MethodRow], styles: Mapping[str, Style], path: Path) -> Path:
@@ -171,8 +178,7 @@ def _growth(rows: Sequence[MethodRow], styles: Mapping[str, Style], path: Path) 
     axes.set_ylabel("ACC, task-blind")
     axes.grid(**_GRID)
     _legend(figure, rows, styles)
-    figure.savefig(path, format="png")
-    return path
+    return _saved(figure, path)
 
 
 def _routing(cells: Sequence[CellTable], path: Path) -> Path:
@@ -186,8 +192,7 @@ def _routing(cells: Sequence[CellTable], path: Path) -> Path:
         shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
         _matrix(axes, shares, cell.columns, cell.columns, "{:.2f}")
         axes.set_title(f"{cell.cell.label}: sent to", fontsize=9)
-    figure.savefig(path, format="png")
-    return path
+    return _saved(figure, path)
 
 
 def _matrix(axes: Any, values: Any, down: Sequence[str], across: Sequence[str], form: str) -> None:

@@ -12,6 +12,7 @@ Documents show such tables between two marks, and are written anew by
 from __future__ import annotations
 
 import csv
+import io
 import json
 import platform
 import re
@@ -23,6 +24,7 @@ from pathlib import Path
 from lynx_cl.continual.comparison import FORMS, CellTable, MethodRow
 from lynx_cl.continual.study import Study
 from lynx_cl.errors import UsageError
+from lynx_cl.registry.durable import write_whole
 
 _MARKED = re.compile(
     r"(?P<begin><!-- table (?P<file>\S+?)(?:: (?P<columns>[^\n]+?))? -->\n).*?(?P<end><!-- end of table -->)", re.DOTALL
@@ -54,7 +56,7 @@ def write_tables(
             stages = zip(["base alone", *cell.cell.order], cell.table().tolist(), strict=True)
             body = [(name, *map(_score, line)) for name, line in stages]
             parts += [f"## {cell.cell.key}", _markdown(("after", *cell.columns), body)]
-    page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    _saved(page, "\n\n".join(parts) + "\n")
     told = {
         "study": study.model_dump(mode="json"),
         "cells": {cell.cell.key: _state(cell) for row in rows for cell in row.cells},
@@ -64,7 +66,7 @@ def write_tables(
         "libraries": {name: version(name) for name in _LIBRARIES},
     }
     facts = folder / "study.json"
-    facts.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    _saved(facts, json.dumps(told, indent=1) + "\n")
     return [methods, *orders, matrix, page, facts]
 
 
@@ -123,8 +125,13 @@ def _state(cell: CellTable) -> str:
 
 
 def _write(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Path:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+    made = io.StringIO(newline="")
+    csv.writer(made, lineterminator="\n").writerows([header, *rows])
+    return _saved(path, made.getvalue())
+
+
+def _saved(path: Path, text: str) -> Path:
+    write_whole(path, text.encode(), scratch=path.parent, what="study.table")
     return path
 
 

@@ -23,8 +23,10 @@ def test_later_layers_win(tmp_path: Path) -> None:
     [
         ("a: 1", ["steps"], "setting 'steps': give it as key=value, for instance train.steps=600"),
         ("a: [", [], "a.yaml: "),
-        ("a: ${nowhere}", [], "settings: .*nowhere"),
-        ("a: 1", ["a=[1"], "settings: "),
+        ("3", [], "a.yaml: settings are a mapping"),
+        ("'3'", [], "a.yaml: settings are a mapping"),
+        ("a: ${nowhere}", [], "a.yaml: .*nowhere"),
+        ("a: 1", ["a=[1"], r"settings a=\[1: "),
     ],
 )
 def test_what_is_wrong_is_one_line(tmp_path: Path, text: str, overrides: list[str], message: str) -> None:

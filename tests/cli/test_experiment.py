@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,32 @@ def test_the_report_is_one_page_without_addresses(home: Path, tmp_path: Path) ->
     assert "http" not in re.sub(r"base64,[^\"]*", "", text) and "failed: training: the validation loss" in text
 
 
+def test_a_report_of_a_home_that_is_only_read(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = sorted(home.rglob("*"))
+    page = tmp_path / "short.html"
+    page.write_text("older")
+    assert main(["experiment", "report", "short", "--out", str(page), "--home", str(home)]) == 0
+    assert "A &lt;short&gt; study" in page.read_text() and sorted(home.rglob("*")) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["short.html"]
+
+
+def test_list_tells_broken_files_and_studies_from_elsewhere(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied = tmp_path / "home"
+    shutil.copytree(home, copied)
+    own = copied / "experiments"
+    (own / "short.yaml").rename(tmp_path / "short.yaml")
+    (own / "begun.yaml").write_text("name: begun\ntasks:\nmethods:\n")
+    (own / "torn.yaml").write_text("name: [\n")
+    assert main(["experiment", "list", "--json", "--home", str(copied)]) == 0
+    told = {one["study"]: one for one in json.loads(capsys.readouterr().out)}
+    assert told["short"]["stages_done"] == 4 and told["short"]["file"] == "run from a file elsewhere"
+    assert told["begun"]["tasks"] == told["begun"]["methods"] == []
+    assert main(["experiment", "run", "torn", "--home", str(copied)]) == 2
+    assert f"these are no YAML: {own / 'torn.yaml'}" in capsys.readouterr().err
+
+
 def test_a_dry_run_runs_nothing(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["experiment", "run", "short", "--dry-run", "--json", "--home", str(home)]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -94,8 +121,11 @@ def test_a_dry_run_runs_nothing(home: Path, tmp_path: Path, capsys: pytest.Captu
     small = ["sequence-8", "seeds=[0]", "budget.pictures=20"]
     assert main(["experiment", "run", *small, "--dry-run", "--home", str(tmp_path)]) == 0
     out, error = capsys.readouterr()
-    assert re.search(r"cells +51\n", out) and error == "" and not list(tmp_path.iterdir())
+    assert re.search(r"cells +45\n", out) and error == "" and not list(tmp_path.iterdir())
     assert main(["experiment", "run", "sequence-8", "budget.steps=0", "--dry-run", "--home", str(tmp_path)]) == 2
+    capsys.readouterr()
+    assert main(["experiment", "run", "short", "budget.steps=7", "--dry-run", "--home", str(home)]) == 2
+    assert "holds results with budget.steps = 2, this study has 7" in capsys.readouterr().err  # as the run would say
 
 
 def test_list_shows_what_was_run(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

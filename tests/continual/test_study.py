@@ -9,11 +9,13 @@ import pytest
 import yaml
 
 from lynx_cl.banks.base import read_bank_config
+from lynx_cl.continual.comparison import cell_tables
 from lynx_cl.continual.course import Terms
 from lynx_cl.continual.method import method_names
-from lynx_cl.continual.results import StudyFolder
+from lynx_cl.continual.results import StageResult, StudyFolder
+from lynx_cl.continual.results_file import export_results
 from lynx_cl.continual.study import Study, find_study, known_studies, lessons, read_study, terms_of
-from lynx_cl.errors import UsageError
+from lynx_cl.errors import LynxError, UsageError
 from lynx_cl.home import Home
 
 GOOD: dict[str, Any] = {
@@ -65,6 +67,17 @@ def test_the_order_of_the_tasks_is_the_default(home: Home) -> None:
         ({"methods": {"lynks": None}}, "method 'lynks' is unknown; known: derpp, ewc"),
         ({"methods": {"lora": {"rnk": 2}}}, "methods.lora: key 'rnk' is unknown; known: alpha"),
         ({"methods": {"a/b": {"method": "lora"}}}, "label 'a/b': give letters"),
+        ({"methods": {"lora": {"learns": 0.1}}}, "methods.lora.learns = 0.1: give keys of it: share, chains, loss"),
+        ({"methods": {"moelora": {"experts": 100}}}, "methods.moelora: bank lora: experts = 100"),
+        ({"methods": {"l" * 65: {"method": "lora"}}}, "at most 64"),
+        ({"name": "n" * 65}, "should have at most 64"),
+        ({"tasks": {"base": {"card": "counting"}, "grounding": None}, "orders": "gone"}, "'base' is the name of what"),
+        ({"tasks": {"../x": {"card": "counting"}}, "orders": "gone"}, r"tasks\.\.\./x.* should match pattern"),
+        (
+            {"tasks": {"counting": {"dat": "scenes"}}, "orders": "gone"},
+            "counting.dat' is unknown; known: card, ",
+        ),
+        ({"budget": {"pictures": 10**20}}, "budget.pictures = 1"),
         ({"methods": {}}, "methods = {}: dictionary should have at least 1 item"),
         ({"tasks": {"countin": None}, "orders": []}, "task 'countin' is unknown; known: cells, comparison, counting"),
         (
@@ -133,14 +146,26 @@ def test_a_study_that_is_nowhere(home: Home) -> None:
         read_study(written(home), ["budget"], home)
 
 
+MADE = {"base nano": "1"}
+STAGE: dict[str, Any] = {"stage": 1, "task": None, "blind": {}, "aware": {}, "metrics": {}, "examples": {}}
+
+
 def study(**changes: Any) -> Study:
     return Study(**{**GOOD, **changes})
+
+
+def begin(folder: StudyFolder) -> None:
+    """Results of the base alone and of a stage of every cell."""
+    folder.keep_alone(StageResult(**{**STAGE, "stage": 0}))
+    for cell in folder.study().cells():
+        folder.cell(cell).keep(StageResult(**STAGE))
 
 
 def test_a_folder_goes_on_with_its_own_study_alone(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path / "mine")
     folder.open(study(), {"base nano": "1"})
     first = folder.identity
+    begin(folder)
     folder.open(
         study(methods={**GOOD["methods"], "ewc": {}}, seeds=[0, 1, 2], executor="processes"), {"base nano": "1"}
     )
@@ -156,11 +181,62 @@ def test_a_folder_goes_on_with_its_own_study_alone(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=message) as caught:
             folder.open(study(**changes), {"base nano": "1"})
         assert "give it another name with name=NAME" in str(caught.value)
+    folder.open(study(methods={"lynx": {}}, tasks={**GOOD["tasks"], "counting": {"data": "llava:/elsewhere"}}), MADE)
+    assert set(folder.study().methods) == {"lynx", "wide"}  # what has results stays; ewc came to none
+    with pytest.raises(UsageError, match=r"methods.wide.rank = \d+, this study has 64; .*rm -r .*/cells/wide"):
+        folder.open(study(methods={"wide": {"method": "lora", "rank": 64}}), MADE)
+
+
+def test_what_came_to_nothing_binds_nothing(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "mine")
+    folder.open(study(base="absent"), {"base absent": "2"})
+    folder.open(study(budget={"pictures": 8, "steps": 3}), MADE)
+    assert folder.study().base == "nano" and folder.made_of == MADE
+    folder.keep_alone(StageResult(**{**STAGE, "stage": 0}))
+    folder.cell(study().cells()[0]).fail("no memory")
+    folder.open(study(budget={"pictures": 8, "steps": 3}, methods={"lynx": {"every": 3}}), MADE)
+    assert folder.study().methods["lynx"]["every"] == 3 and len(folder.study().methods) == 1
+
+
+def test_seeds_and_orders_with_results_stay(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "mine")
+    two = study(seeds=[0, 1], orders=[["counting", "grounding"], ["grounding", "counting"]])
+    folder.open(two, MADE)
+    folder.keep_alone(StageResult(**{**STAGE, "stage": 0}))
+    last = two.cells()[-1]
+    folder.cell(last).keep(StageResult(**STAGE))
+    folder.open(study(seeds=[2], orders=[["counting", "grounding"]]), MADE)
+    assert set(folder.study().seeds) == {1, 2} and folder.study().sequences() == two.orders
+    assert last.key in {cell.key for cell in folder.study().cells()}
+    with pytest.raises(UsageError, match="order 1"):
+        folder.open(study(orders=[["grounding", "counting"]]), MADE)
+
+
+def test_a_stage_that_is_missing_or_damaged(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "mine")
+    folder.open(study(), MADE)
+    folder.keep_alone(StageResult(**{**STAGE, "stage": 0}))
+    own = folder.cell(study().cells()[0])
+    own.keep(StageResult(**{**STAGE, "stage": 2}))
+    (own.path / "stage-1 (copy).json").write_text("{}")
+    for look in (lambda: cell_tables(folder), lambda: export_results(folder, tmp_path / "file")):
+        with pytest.raises(LynxError, match="a stage's file is missing; remove this folder to run the cell anew"):
+            look()
+    own.keep(StageResult(**STAGE))
+    (own.path / "failed.json").write_text("[")
+    assert own.failure is not None and own.failure.endswith("damaged")
+    (folder.path / "base.json").write_text("[")
+    with pytest.raises(LynxError, match=r"base.json: damaged; remove .*base.json to run that part anew"):
+        folder.alone()
+    (folder.path / "study.json").write_text("[]")
+    with pytest.raises(LynxError, match="study.json: damaged"):
+        folder.study()
 
 
 def test_a_base_that_changed_is_another_study(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path / "mine")
     folder.open(study(), {"base nano": "1", "data of counting": "2"})
+    begin(folder)
     with pytest.raises(UsageError, match="holds results with data of counting = 2, this study has 3"):
         folder.open(study(), {"base nano": "1", "data of counting": "3"})
 

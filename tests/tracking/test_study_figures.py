@@ -42,13 +42,13 @@ def row(label: str, *cells: CellTable) -> MethodRow:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Every figure that is saved, by its file's name."""
     saved: dict[str, Any] = {}
-    original = Figure.savefig
+    original = study_figures._saved
 
-    def keep(figure: Figure, path: Path, **more: Any) -> None:
-        saved[Path(path).name] = figure
-        original(figure, path, **more)
+    def keep(figure: Figure, path: Path) -> Path:
+        saved[path.name] = figure
+        return original(figure, path)
 
-    monkeypatch.setattr(Figure, "savefig", keep)
+    monkeypatch.setattr(study_figures, "_saved", keep)
     return saved
 
 

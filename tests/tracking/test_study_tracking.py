@@ -158,6 +158,17 @@ def test_the_default_store(tmp_path: Path, no_server: None) -> None:
     assert told["study told"].data.tags["seeds"] == "[0, 1]" and "seeds" not in told["study told"].data.params
 
 
+def test_a_store_that_cannot_be_used_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path)
+    folder = folder_of(home, 2)
+    for address in ("postgresql://me@127.0.0.1:9/ml", "mssql+nodriver://me@127.0.0.1:9/ml", "http://[::1"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        trouble = StudyTracker(home, STUDY).copy(folder, last=True)
+        assert (
+            trouble is not None and "\n" not in trouble and "the study goes on" in trouble and folder.unlogged.exists()
+        )
+
+
 def test_the_share_routed_right_is_of_what_was_learned() -> None:
     own = {"counting": {"counting": 3, "base": 1}, "grounding": {"base": 4}, "base": {"base": 4}}
     first = result(1).model_copy(update={"routed": own, "blind": {"base": 0.5, **result(1).blind}})

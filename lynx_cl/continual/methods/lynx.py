@@ -60,6 +60,8 @@ class Lynx(Method):
         if own is not None and own.is_file():
             self.statistics[BASE_TASK] = TaskStatistics.from_bytes(own.read_bytes(), str(own))
         self.embedder: Embedder = embedder_named(settings.embedder, course.base)
+        if self.statistics:
+            Router.solve(list(self.statistics.values()), self.embedder)  # the base's own must be of this embedder
 
     @classmethod
     def check(cls, settings: LynxSettings, lessons: Sequence[Lesson], grammar: str) -> None:

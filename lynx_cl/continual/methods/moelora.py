@@ -13,11 +13,11 @@ from pydantic import Field
 from torch import Tensor
 
 from lynx_cl.banks.attach import attach
-from lynx_cl.banks.base import build_bank
+from lynx_cl.banks.base import build_bank, read_bank_config
 from lynx_cl.banks.growth import growth
 from lynx_cl.base.settings import Settings
 from lynx_cl.base.taps import find_taps
-from lynx_cl.continual.course import Course
+from lynx_cl.continual.course import Course, Lesson
 from lynx_cl.continual.measure import TaskMeasurement, TaskUnderTest, measure
 from lynx_cl.continual.method import Added, Learning, Method, method
 from lynx_cl.continual.one_model import learn_bank
@@ -42,6 +42,10 @@ class MoeLora(Method):
         base, shape = course.base, {"rank": settings.rank, "experts": settings.experts, "attention": True}
         taps = find_taps(base.model, 1, base.card.taps)
         self.bank = build_bank("lora", taps, base.model, shape, course.seed)
+
+    @classmethod
+    def check(cls, settings: MoeLoraSettings, lessons: Sequence[Lesson], grammar: str) -> None:
+        read_bank_config("lora", {"rank": settings.rank, "experts": settings.experts})
 
     def learn(self, stage: int) -> Learning:
         return learn_bank(self.course, self.bank, stage, self.config.learning_rate)
