@@ -66,7 +66,7 @@ def _row(row: MethodRow, others: Sequence[MethodRow]) -> tuple[str, ...]:
 
 def _with_interval(row: MethodRow, measure: str) -> str:
     low, high = row.interval(measure)
-    return f"{_score(row.mean(measure))} [{_score(low)}, {_score(high)}]"
+    return "-" if low != low else f"{_score(row.mean(measure))} [{_score(low)}, {_score(high)}]"
 
 
 def _score(value: float) -> str:
