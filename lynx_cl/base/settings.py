@@ -46,15 +46,7 @@ def read_settings(kind: type[S], values: Mapping[str, Any], where: str) -> S:
 
 
 def _fields(kind: Any, place: Sequence[int | str]) -> Iterable[str]:
-    """The keys that settings of `kind` know at a place in them, those of `kind` itself where that cannot be told.
-
-    >>> class Inner(Settings):
-    ...     a: int
-    >>> class Outer(Settings):
-    ...     many: dict[str, Inner]
-    >>> list(_fields(Outer, ("many", "any")))
-    ['a']
-    """
+    """The keys that settings of `kind` know at a place in them, those of `kind` itself where that cannot be told."""
     here = kind
     for part in place:
         if isinstance(here, type) and issubclass(here, BaseModel):
