@@ -121,6 +121,13 @@ def test_lynx_leaves_the_base_and_earlier_banks(make: Callable[..., Method]) -> 
     assert method.added().total == 2 * grown and method.added().active < method.added().total
 
 
+def test_lynx_knows_the_base_s_own_requests_by_one_embedder_alone() -> None:
+    """Found before anything is trained: the sums that ship with a base are of the embedder that they were made with."""
+    course = Course(load_base("nano"), (), Study(name="x", tasks={"a": {}}, methods={"a": {}}).budget, 0, Path(), print)
+    with pytest.raises(LynxError, match=r"lynx: embedder = trunk: base nano knows its own requests by .* text"):
+        method_named("lynx")(course, read_method("lynx", {"embedder": "trunk"}, "test"))
+
+
 def test_separate_models_stay_and_cost_a_model_each(make: Callable[..., Method]) -> None:
     method = make("separate")
     method.learn(1)

@@ -21,6 +21,7 @@ from lynx_cl.continual.measure import TaskMeasurement, TaskUnderTest, measure
 from lynx_cl.continual.method import Added, Learning, Method, method
 from lynx_cl.continual.one_model import learn_bank
 from lynx_cl.continual.outside import KIND, bank_of, check_banks
+from lynx_cl.errors import LynxError
 from lynx_cl.registry.snapshot import BASE_TASK
 from lynx_cl.router.embedders import Embedder, embedder_named, needs_base
 from lynx_cl.router.requests import task_requests
@@ -60,8 +61,10 @@ class Lynx(Method):
         if own is not None and own.is_file():
             self.statistics[BASE_TASK] = TaskStatistics.from_bytes(own.read_bytes(), str(own))
         self.embedder: Embedder = embedder_named(settings.embedder, course.base)
-        if self.statistics:
-            Router.solve(list(self.statistics.values()), self.embedder)  # the base's own must be of this embedder
+        known = self.statistics.get(BASE_TASK)
+        if known is not None and known.embedder_digest != self.embedder.digest:
+            why = f"base {course.base.card.name} knows its own requests by the embedder {known.embedder}; name that one"
+            raise LynxError(f"lynx: embedder = {settings.embedder}: {why}")
 
     @classmethod
     def check(cls, settings: LynxSettings, lessons: Sequence[Lesson], grammar: str) -> None:
@@ -71,9 +74,8 @@ class Lynx(Method):
 
     def learn(self, stage: int) -> Learning:
         lesson, bank = self.course.lessons[stage - 1], self._new_bank(stage)
-        took = Learning(0.0)
-        if bank.kind != KIND:
-            took = learn_bank(self.course, bank, stage, self.config.learning_rate)
+        outside = bank.kind == KIND
+        took = Learning(0.0) if outside else learn_bank(self.course, bank, stage, self.config.learning_rate)
         asked = task_requests(
             lesson.source.examples("train"),
             lesson.source.examples("calibration"),
