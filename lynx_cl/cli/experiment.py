@@ -32,7 +32,7 @@ def list_command(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
     from lynx_cl.continual.results import run_studies, study_folder
     from lynx_cl.continual.results_file import shipped_results
-    from lynx_cl.continual.study import known_studies
+    from lynx_cl.continual.study_files import known_studies
 
     where = resolve_home(home)
     rows, ships = [], shipped_results()
@@ -146,7 +146,7 @@ def report_command(
 
     Example: lynx-cl experiment report smoke --out smoke.html
     """
-    from lynx_cl.continual.comparison import chosen, rows
+    from lynx_cl.continual.comparison import cell_tables, rows
     from lynx_cl.continual.results import study_folder
     from lynx_cl.registry.durable import write_whole
     from lynx_cl.tracking.methods_table import methods_table
@@ -158,7 +158,7 @@ def report_command(
     path = out or folder.path / "report.html"
     output_folder(path.parent, "--out")
     path = output_file(path, "--out")
-    made = rows(chosen([folder], []))
+    made = rows(cell_tables(folder))
     header, cells = methods_table(made)
     with tempfile.TemporaryDirectory() as place:  # the home may be one that is only read
         figures = draw_study(made, Path(place))
@@ -237,7 +237,7 @@ def _told(where: Home, plan: Study, cells: list[Cell], as_json: bool) -> None:
 
 
 def _compare(where: Home, runs: list[str], out: Path | None, as_json: bool) -> None:
-    from lynx_cl.continual.comparison import chosen, rows
+    from lynx_cl.continual.comparison import cell_tables, chosen, rows
     from lynx_cl.continual.results import run_studies
     from lynx_cl.tracking.methods_table import methods_table
     from lynx_cl.tracking.study_figures import draw_study
@@ -246,9 +246,9 @@ def _compare(where: Home, runs: list[str], out: Path | None, as_json: bool) -> N
     wanted = {run.partition("/")[0] for run in runs}
     if not wanted <= folders.keys():
         wanted = set()  # all are looked through, so that the complaint can name them
-    looked = [f for name, f in folders.items() if not wanted or name in wanted]
-    tables = chosen(looked, runs)
-    made, whole = rows(tables), rows(chosen(looked, []))
+    known = [table for name, f in folders.items() if not wanted or name in wanted for table in cell_tables(f)]
+    tables = chosen(known, runs)
+    made, whole = rows(tables), rows(known)
     print_json([table.facts() for table in tables]) if as_json else print_table(*methods_table(made, whole))
     for table in tables:
         if table.failure is not None:
@@ -256,9 +256,9 @@ def _compare(where: Home, runs: list[str], out: Path | None, as_json: bool) -> N
     if as_json and out is None:
         return
     for name in dict.fromkeys(table.study for table in tables):
-        own, all_of_it = ([row for row in some if row.study == name] for some in (made, whole))
-        home = folders[name].path / "figures"
-        place = out / name if out is not None else home if own == all_of_it else home / "chosen"
+        own, all_of_it = ([row for row in group if row.study == name] for group in (made, whole))
+        some = sum(len(row.cells) for row in own) < sum(len(row.cells) for row in all_of_it)
+        place = out / name if out is not None else folders[name].path / ("figures/chosen" if some else "figures")
         for path in draw_study(own, place):
             note(f"figure: {path}")
         if out is not None:

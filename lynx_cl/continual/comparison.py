@@ -13,9 +13,8 @@ import numpy as np
 from lynx_cl.continual import measures
 from lynx_cl.continual.bootstrap import Run, interval
 from lynx_cl.continual.measures import Matrix
-from lynx_cl.continual.method import method_named
 from lynx_cl.continual.results import StageResult, StudyFolder
-from lynx_cl.continual.study import Cell, method_of
+from lynx_cl.continual.study import Cell
 from lynx_cl.errors import UsageError
 from lynx_cl.registry.snapshot import BASE_TASK
 
@@ -80,7 +79,8 @@ class CellTable:
         NaN too for those of old tasks where all are learned at once: of the base's own questions alone they would be
         no measure to stand beside those of a sequence.
         """
-        return {name: self.measure(name, self.table()) if self.whole else float("nan") for name in MEASURES}
+        table = self.table()
+        return {name: self.measure(name, table) if self.whole else float("nan") for name in MEASURES}
 
     def measure(self, name: str, table: Matrix) -> float:
         """A measure of some R of this cell's shape, as `measures` has it."""
@@ -243,7 +243,7 @@ def cell_tables(folder: StudyFolder) -> list[CellTable]:
     tables = []
     for cell in study.cells():
         own = folder.cell(cell)
-        kind = method_named(method_of(cell.label, study.methods[cell.label])[0])
+        kind = study.kind(cell.label)
         own.check(kind.at_once, len(cell.order))
         stages = (*([alone] if alone is not None else []), *own.stages())
         tables.append(CellTable(study.name, cell, kind.routes, kind.given, kind.at_once, stages, own.failure))
@@ -258,12 +258,11 @@ def rows(tables: Sequence[CellTable]) -> list[MethodRow]:
     return [MethodRow(study, label, tuple(cells)) for (study, label), cells in grouped.items()]
 
 
-def chosen(folders: Sequence[StudyFolder], runs: Sequence[str]) -> list[CellTable]:
+def chosen(tables: Sequence[CellTable], runs: Sequence[str]) -> Sequence[CellTable]:
     """The cells that are named: a study, STUDY/METHOD, or STUDY/METHOD/CELL; all of them where nothing is.
 
     Raises UsageError for a name that fits none.
     """
-    tables = [table for folder in folders for table in cell_tables(folder)]
     if not runs:
         return tables
     for run in runs:

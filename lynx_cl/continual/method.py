@@ -120,4 +120,8 @@ def method_named(name: str) -> type[Method]:
 
 def read_method(name: str, values: Mapping[str, Any], where: str) -> Settings:
     """The checked settings of a method. Raises UsageError for an unknown method or key, or a wrong value."""
-    return read_settings(method_named(name).settings, values, where)
+    try:
+        kind = method_named(name)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None
+    return read_settings(kind.settings, values, where)

@@ -20,9 +20,8 @@ from pydantic import ValidationError
 
 from lynx_cl import __version__
 from lynx_cl.base.settings import Settings
-from lynx_cl.continual.method import method_named
 from lynx_cl.continual.results import CellFolder, StageResult, StudyFolder, study_folder
-from lynx_cl.continual.study import Cell, Study, in_full, method_of, terms_of
+from lynx_cl.continual.study import Cell, Study, in_full, terms_of
 from lynx_cl.errors import LynxError, UsageError
 from lynx_cl.home import Home, shipped
 from lynx_cl.registry.durable import write_whole
@@ -66,8 +65,7 @@ def export_results(folder: StudyFolder, path: Path, only: Collection[str] | None
     if alone is None or not whole:
         raise LynxError(f"{folder.path}: no cell is whole yet; 'lynx-cl experiment run' goes on")
     for cell in whole:
-        kind = method_named(method_of(cell.label, study.methods[cell.label])[0])
-        folder.cell(cell).check(kind.at_once, len(cell.order))
+        folder.cell(cell).check(study.kind(cell.label).at_once, len(cell.order))
     told = {cell.key: folder.cell(cell).stages() for cell in whole}
     results = Results(study=study, made_of=folder.made_of, base=alone, cells=told)
     data = gzip.compress(results.model_dump_json().encode(), mtime=0)
@@ -165,8 +163,7 @@ def _check(results: Results, path: Path) -> None:
             terms_of(label, settings)
             full = in_full(label, settings)
         except UsageError as error:
-            own = f"methods.{label}"
-            raise UsageError(f"{path}: {own}: {str(error).removeprefix(own).lstrip(': ')}") from None
+            raise UsageError(f"{path}: {error}") from None
         if full != settings:
             left = ", ".join(sorted(full.keys() - settings.keys())) or "some"
             raise LynxError(f"{path}: methods.{label}: does not tell {left}, as an earlier version wrote; make it anew")
@@ -179,8 +176,8 @@ def _check(results: Results, path: Path) -> None:
             raise LynxError(f"{path}: holds cell {key}, which is none of its study's; get the file again")
         cell = known[key]
         last = len(cell.order)
-        kind = method_named(method_of(cell.label, results.study.methods[cell.label])[0])
-        if [stage.stage for stage in stages] != ([last] if kind.at_once else list(range(1, last + 1))):
+        at_once = results.study.kind(cell.label).at_once
+        if [stage.stage for stage in stages] != ([last] if at_once else list(range(1, last + 1))):
             raise LynxError(f"{path}: cell {key} is not whole; get the file again")
         for stage in stages:
             if (stage.blind.keys(), stage.aware.keys(), stage.task) != (tasks, tasks, cell.order[stage.stage - 1]):

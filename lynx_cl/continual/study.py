@@ -17,11 +17,12 @@ from lynx_cl.base.card import BaseCard, find_base, read_card
 from lynx_cl.base.settings import Seed, Settings, layered, read_settings
 from lynx_cl.continual.config import EvaluationSettings
 from lynx_cl.continual.course import Budget, Lesson, Terms
-from lynx_cl.continual.method import method_named, read_method
+from lynx_cl.continual.method import Method, method_named, read_method
+from lynx_cl.continual.study_files import find_study, name_in, places, study_files
 from lynx_cl.data.kinds import kinds
 from lynx_cl.data.sources import open_source
 from lynx_cl.errors import UsageError
-from lynx_cl.home import Home, shipped
+from lynx_cl.home import Home
 from lynx_cl.registry.snapshot import BASE_TASK
 from lynx_cl.tasks import load_card
 
@@ -29,7 +30,6 @@ NAME = r"^[a-z0-9][a-z0-9-]*$"
 TASK = r"^[a-z][a-z0-9-]*$"  # as the names of cards
 LONGEST = 64  # letters of a name: folders and MLflow's metrics are called by it
 EXAMPLE = "budget.steps=100"
-SUFFIXES = (".yaml", ".yml")
 
 
 class StudyTask(Settings):
@@ -135,6 +135,10 @@ class Study(Settings):
             for label in self.methods
         ]
 
+    def kind(self, label: str) -> type[Method]:
+        """The method behind a label."""
+        return method_named(method_of(label, self.methods[label])[0])
+
     def shared(self) -> dict[str, Any]:
         """What results of one study must have in common to be compared; methods, orders and seeds may be added.
 
@@ -220,13 +224,14 @@ def read_study(name_or_path: str, overrides: Sequence[str], home: Home) -> Study
     """
     path = find_study(name_or_path, home)
     study = read_settings(Study, layered([path], overrides, EXAMPLE), str(path))
-    for other in (other for folder in {path.parent, *_places(home)} for other in study_files(folder)):
-        if other.resolve() != path.resolve() and _name(other) == study.name:
+    for other in (other for folder in {path.parent, *places(home)} for other in study_files(folder)):
+        if other.resolve() != path.resolve() and name_in(other) == study.name:
             raise UsageError(f"{path}: name = '{study.name}': is that of {other} already; give each study its own")
     read = {}
     for label, settings in study.methods.items():
         name, own = method_of(label, settings)
-        read[label] = method_named(name), read_method(name, own, f"{path}: methods.{label}")
+        checked = read_method(name, own, f"{path}: methods.{label}")
+        read[label] = method_named(name), checked
         terms_of(label, settings, f"{path}: ")
     study = study.model_copy(update={"methods": {label: in_full(label, own) for label, own in study.methods.items()}})
     opened = lessons(study, tuple(study.tasks), home, where=f"{path}: ")
@@ -280,59 +285,3 @@ def made_of(study: Study, home: Home) -> dict[str, str]:
         base = quantised_fingerprint(fingerprint_folder(place), read_card(place).quantise)
     data = {f"data of {one.task}": one.source.digest() for one in lessons(study, tuple(study.tasks), home)}
     return {f"base {study.base}": base, **data}
-
-
-def find_study(name_or_path: str, home: Home) -> Path:
-    """The file of a study. Raises UsageError where there is none."""
-    path = Path(name_or_path).expanduser()
-    if path.suffix in SUFFIXES:
-        if not path.is_file():
-            raise UsageError(f"study {path}: no such file")
-        return path
-    for folder in _places(home):
-        for file in study_files(folder):
-            if _name(file) == name_or_path:
-                return file
-    known = ", ".join(sorted({name for folder in _places(home) for f in study_files(folder) if (name := _name(f))}))
-    broken = [str(path) for path in yaml_files(home.path / "experiments") if _values(path) is None]
-    more = f"; these are no YAML: {', '.join(broken)}" if broken else ""
-    raise UsageError(
-        f"study '{name_or_path}' is unknown; known: {known or 'none'}; or give the path of a YAML file{more}"
-    )
-
-
-def study_files(folder: Path) -> list[Path]:
-    """The YAML files of a folder that say they are a study."""
-    return [path for path in yaml_files(folder) if _name(path) is not None]
-
-
-def yaml_files(folder: Path) -> list[Path]:
-    """The YAML files of a folder, whatever is in them."""
-    return sorted(path for path in folder.glob("*.y*ml") if path.suffix in SUFFIXES)
-
-
-def known_studies(home: Home) -> list[Path]:
-    """The files of the home's own studies and of the shipped ones."""
-    return [file for folder in _places(home) for file in study_files(folder)]
-
-
-def _places(home: Home) -> list[Path]:
-    return [home.path / "experiments", shipped("experiments")]
-
-
-def _name(path: Path) -> str | None:
-    """The name in a study's file; None for another YAML file, or one that cannot be read."""
-    values = _values(path) or {}
-    name = values.get("name") if "methods" in values else None
-    return name if isinstance(name, str) else None
-
-
-def _values(path: Path) -> dict[str, Any] | None:
-    """What a YAML file holds, nothing where that is no mapping; None for one that cannot be read."""
-    import yaml
-
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, OSError, UnicodeDecodeError):
-        return None
-    return values if isinstance(values, dict) else {}

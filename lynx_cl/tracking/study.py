@@ -188,11 +188,6 @@ def stage_metrics(table: CellTable) -> list[tuple[int, dict[str, float]]]:
             by_task = zip(table.columns, learned, forgetting_by_task(matrix[: stage.stage + 1]), strict=True)
             told |= {f"forgetting/{task}": fallen for task, own, fallen in by_task if own < stage.stage}
             told |= {
-                **{
-                    f"{name}/mean": float(lost[form][stage.stage])
-                    for form, name in (("blind", "forgetting"), *((form, f"forgetting_{form}") for form in FORMS))
-                    if getattr(stage, form) and not table.at_once
-                },
                 "growth/total": stage.growth_total,
                 "growth/active": stage.growth_active,
                 "size/bytes": stage.size,
@@ -200,6 +195,11 @@ def stage_metrics(table: CellTable) -> list[tuple[int, dict[str, float]]]:
                 "answer/milliseconds": stage.answer,
                 "memory/bytes": stage.memory,
             }
+            if not table.at_once:  # to which no task is an earlier one
+                names = {"blind": "forgetting", **{form: f"forgetting_{form}" for form in FORMS}}
+                told |= {
+                    f"{n}/mean": float(lost[form][stage.stage]) for form, n in names.items() if getattr(stage, form)
+                }
             known = {task for task, own in zip(table.columns, learned, strict=True) if own <= stage.stage}
             routed = {task: own for task, own in stage.routed.items() if task in known}
             sent = sum(sum(own.values()) for own in routed.values())

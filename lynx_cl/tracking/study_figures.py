@@ -24,11 +24,15 @@ Style = Mapping[str, Any]
 def draw_study(rows: Sequence[MethodRow], folder: Path) -> list[Path]:
     """Every figure of one study that its results allow, as PNG files in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in FIGURES:
-        (folder / f"{name}.png").unlink(missing_ok=True)  # what is not drawn this time would be of other results
     whole = [row for row in rows if row.whole]
-    if not whole:
-        return []
+    made = _drawn(whole, folder) if whole else []
+    for name in FIGURES:
+        if (old := folder / f"{name}.png") not in made:  # what was not drawn now is of other results
+            old.unlink(missing_ok=True)
+    return made
+
+
+def _drawn(whole: Sequence[MethodRow], folder: Path) -> list[Path]:
     styles = _styles(whole)
     made = []
     if any(not cell.at_once for row in whole for cell in row.whole):

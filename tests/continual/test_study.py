@@ -14,7 +14,8 @@ from lynx_cl.continual.course import Terms
 from lynx_cl.continual.method import method_names
 from lynx_cl.continual.results import StageResult, StudyFolder
 from lynx_cl.continual.results_file import export_results
-from lynx_cl.continual.study import Study, find_study, known_studies, lessons, read_study, terms_of
+from lynx_cl.continual.study import Study, lessons, read_study, terms_of
+from lynx_cl.continual.study_files import find_study, known_studies
 from lynx_cl.errors import LynxError, UsageError
 from lynx_cl.home import Home
 

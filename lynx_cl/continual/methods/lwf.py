@@ -1,9 +1,9 @@
 """lwf: learning without forgetting (Li & Hoiem 2016).
 
 On the new task's questions the model is held to what it would have said before: the loss gains strength times the
-Kullback-Leibler divergence of its answer tokens from those of the model before the task, at a temperature. In
-the paper each task has a head of its own, and the old heads alone are held; a language model has one, in which new and
-old answers are at odds wherever they differ.
+Kullback-Leibler divergence of its answer tokens from those of the model before the task, at a temperature. In the
+paper each task has a head of its own, and the old heads alone are held; a language model has one, in which new and old
+answers are at odds wherever they differ.
 """
 
 from __future__ import annotations
