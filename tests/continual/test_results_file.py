@@ -179,6 +179,7 @@ def test_a_wrong_file_is_one_line(
         gzip.compress(b"\xff{}"),
         b"\x1f\x8b",
     ],
+    ids=["empty", "plain", "cut off", "nested", "not UTF-8", "begun"],  # gzip notes the second: workers would differ
 )
 def test_what_is_no_file_of_results(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "told.json.gz"
