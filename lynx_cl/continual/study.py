@@ -152,7 +152,7 @@ class Study(Settings):
         """This study with the methods, orders and seeds that another has more; those that both have are equal."""
         orders = max(self.sequences(), other.sequences(), key=len)
         seeds = tuple(dict.fromkeys((*self.seeds, *other.seeds)))
-        return self.model_copy(update={"orders": orders, "methods": {**other.methods, **self.methods}, "seeds": seeds})
+        return self.model_copy(update={"orders": orders, "methods": {**self.methods, **other.methods}, "seeds": seeds})
 
 
 @dataclass(frozen=True)

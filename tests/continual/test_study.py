@@ -213,6 +213,13 @@ def test_seeds_and_orders_with_results_stay(tmp_path: Path) -> None:
         folder.open(study(orders=[["grounding", "counting"]]), MADE)
 
 
+def test_methods_come_as_the_study_names_them(home: Home) -> None:
+    """Whatever has results already, and in whichever order they came."""
+    study = read_study(written(home), [], home)
+    begun = study.model_copy(update={"methods": {"pin": {}, "wide": study.methods["wide"]}})
+    assert list(study.joined(begun).methods) == ["lynx", "wide", "pin"]
+
+
 def test_a_stage_that_is_missing_or_damaged(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path / "mine")
     folder.open(study(), MADE)
