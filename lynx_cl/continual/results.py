@@ -80,6 +80,11 @@ class CellFolder:
         found = (_STAGE.fullmatch(file.name) for file in self.path.glob("stage-*.json"))
         return sorted(int(match[1]) for match in found if match)
 
+    @property
+    def last(self) -> int:
+        """The number of the last stage that is done, 0 where none is."""
+        return max(self.numbers(), default=0)
+
     def check(self, at_once: bool, last: int) -> None:
         """Raises LynxError where a stage's file is missing that a later one must have been made after."""
         numbers = self.numbers()

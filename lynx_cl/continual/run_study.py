@@ -109,30 +109,34 @@ def elsewhere(
     whole = [cell for cell in cells if folder.cell(cell).holds(len(cell.order))]
     waiting = [cell for cell in cells if cell not in whole][::-1]
     running: dict[Cell, Job] = {}
-    seen = 0
+    told: dict[Cell, int] = {}  # stages
     try:
         while waiting or running:
             while waiting and len(running) < study.workers:
                 cell = waiting.pop()
                 folder.cell(cell).start()
+                told[cell] = folder.cell(cell).last
                 running[cell] = start(cell)
-                say(f"{cell.key}: started")
+                say(f"{cell.key}: started" + (f" after stage {told[cell]}" if told[cell] else ""))
             for cell, job in list(running.items()):
                 reason = job.ended()
+                own = folder.cell(cell)
+                if own.last > told[cell]:
+                    told[cell] = own.last
+                    row = own.stages()[-1]
+                    say(
+                        f"{cell.key}: stage {row.stage} of {len(cell.order)}, {row.task} {row.blind[str(row.task)]:.3f}"
+                    )
+                    on_stage()
                 if reason is None:
                     continue
                 del running[cell]
-                own = folder.cell(cell)
                 if not reason:
                     whole.append(cell)
                 elif own.failure is None:
                     own.fail(f"{reason}; see {own.path / 'log'}")
-                say(f"{cell.key}: " + (f"failed: {own.failure}" if reason else "done"))
-            stages = len(list(folder.path.glob("cells/*/*/stage-*.json")))
-            if stages != seen:
-                seen = stages
-                say(f"{stages} stages are done")
-                on_stage()
+                how = f"failed: {own.failure}" if reason else "done"
+                say(f"{cell.key}: {how}; {len(whole)} of {len(cells)} cells are whole")
             time.sleep(POLL)
     finally:
         _stop(list(running.values()))

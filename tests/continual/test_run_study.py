@@ -198,6 +198,10 @@ def test_local_processes_give_the_same_table(undisturbed: tuple[Home, Path], tmp
     out, error = ran.communicate(timeout=300)
     assert ran.returncode == 0, error
     assert json.loads(out) == table(undisturbed[0]) and learned(home) == learned(undisturbed[0])
+    for one in cell_tables(study_folder(home, "short")):
+        end = one.stages[-1]
+        assert f"{one.cell.key}: stage 2 of 2, {end.task} {end.blind[str(end.task)]:.3f}" in error
+    assert "3 of 3 cells are whole" in error
     again = process(home, file, "executor=processes")
     out, error = again.communicate(timeout=300)
     assert json.loads(out) == table(undisturbed[0]) and "started" not in error  # what is whole starts no process
