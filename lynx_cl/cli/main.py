@@ -16,6 +16,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from lynx_cl.cli.cores import share_cores
 from lynx_cl.cli.interrupts import interrupts
 from lynx_cl.errors import LynxError, UsageError
 
@@ -84,6 +85,7 @@ def load(name: str) -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (`sys.argv` by default) and return its exit code."""
+    share_cores()
     with interrupts() as pressed:
         return _run(list(sys.argv[1:] if arguments is None else arguments), pressed)
 

@@ -39,6 +39,21 @@ def test_nothing_heavy_is_imported(arguments: list[str], tmp_path: Path) -> None
     assert done.stderr.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize(
+    ("wanted", "spins"), [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)]
+)
+def test_threads_that_wait_leave_their_core_to_others(
+    monkeypatch: pytest.MonkeyPatch, wanted: dict[str, str], spins: str | None
+) -> None:
+    """Unless the user has said how they wait; torch reads that when it is loaded."""
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.setenv(name, "")  # so that what is set below is taken away again
+        monkeypatch.delenv(name)
+    for name, value in wanted.items():
+        monkeypatch.setenv(name, value)
+    assert main(["--help"]) == 0 and os.environ.get("GOMP_SPINCOUNT") == spins
+
+
 def test_help_names_every_command() -> None:
     done = run("--help")
     assert done.returncode == 0 and all(name in done.stdout for name in COMMANDS)
