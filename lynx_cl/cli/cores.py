@@ -11,8 +11,8 @@ SPINS_BEFORE_SLEEP = "10000"  # GNU's OpenMP has 300,000: some milliseconds, in 
 def share_cores() -> None:
     """Let threads of this process and its children sleep soon when they wait, unless the user has chosen otherwise.
 
-    Beside two busy processes on two cores training is then 1.6 to 2.7 times as fast, and within 3 % as fast where
-    nothing else runs (`benchmarks/shared_cores.py`).
+    Beside two busy processes on two cores training was 1.6 times as fast by it, and 0.97 times where nothing else ran
+    (`benchmarks/shared_cores.py`).
     """
     if POLICY not in os.environ:
         os.environ.setdefault(SPIN, SPINS_BEFORE_SLEEP)

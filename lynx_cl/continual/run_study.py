@@ -115,14 +115,14 @@ def elsewhere(
             while waiting and len(running) < study.workers:
                 cell = waiting.pop()
                 folder.cell(cell).start()
-                told[cell] = folder.cell(cell).last
+                told[cell] = done = folder.cell(cell).last
                 running[cell] = start(cell)
-                say(f"{cell.key}: started" + (f" after stage {told[cell]}" if told[cell] else ""))
+                say(f"{cell.key}: started" + (f" after stage {done}" if done else ""))
             for cell, job in list(running.items()):
                 reason = job.ended()
                 own = folder.cell(cell)
-                if own.last > told[cell]:
-                    told[cell] = own.last
+                if (done := own.last) > told[cell]:
+                    told[cell] = done
                     row = own.stages()[-1]
                     say(
                         f"{cell.key}: stage {row.stage} of {len(cell.order)}, {row.task} {row.blind[str(row.task)]:.3f}"
