@@ -76,6 +76,19 @@ class Bank(nn.Module):
     def forward(self, site: str, x: Tensor, frozen: Frozen) -> Tensor:
         return self.part(site)(x, frozen)
 
+    @property
+    def starts_by_gradient(self) -> bool:
+        """Whether the first step waits for `sketch` and `start_along`."""
+        return False
+
+    def sketch(self, generator: torch.Generator) -> Sequence[nn.Parameter]:
+        """Gets ready for a start by gradient, and gives the parameters whose gradients `start_along` wants."""
+        raise NotImplementedError
+
+    def start_along(self, gradients: Sequence[Tensor]) -> None:
+        """Starts from the gradients of the parameters that `sketch` gave; the function is the base's still."""
+        raise NotImplementedError
+
     def bank_config(self) -> dict[str, Any]:
         """What a manifest keeps so that `load_bank` can build the bank again: settings, and taps by name."""
         return {**self.config.model_dump(mode="json", exclude_none=True), "taps": [tap.name for tap in self.taps]}

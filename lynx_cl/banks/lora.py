@@ -4,6 +4,11 @@ At a dense tap every linear projection W of the network becomes W x + scale * su
 its mixture untouched and gets scale * sum_e g_e(x) B_e silu(A_e x) beside it. `attention` adds the linear form to the
 projections of the self-attention, in every decoder layer or in the tapped ones. The gate g is a softmax over the
 experts, and absent where there is one. B starts at zero, so step 0 is the base bit for bit.
+
+A starts at random, or, with `start: gradient`, in the directions in which the loss wants the change: with A at zero and
+a random B the gradient of A is B' G, a sketch of the gradient G of the whole change (a randomised range finder, Halko
+et al. 2011), and A's rows start as an orthonormal basis of its rows. LoRA-GA (Wang et al. 2024) starts from singular
+vectors of G itself, which this never holds.
 """
 
 from __future__ import annotations
@@ -26,7 +31,8 @@ from lynx_cl.errors import LynxError
 class LoraConfig(Settings):
     """`rank` of one expert; `scale` multiplies the whole change (peft's lora_alpha / r).
 
-    `sites` are module paths of linear layers to act on in place of those in the taps and in attention.
+    `sites` are module paths of linear layers to act on in place of those in the taps and in attention. `start` is
+    `gradient`, or none: at random.
     """
 
     rank: int = Field(8, ge=1, le=1024)
@@ -35,6 +41,7 @@ class LoraConfig(Settings):
     attention: bool = False
     attention_layers: Literal["all", "taps"] = "all"
     sites: tuple[str, ...] | None = None
+    start: Literal["gradient"] | None = None
 
 
 class LowRankExperts(Part):
@@ -66,10 +73,39 @@ class LowRankExperts(Part):
     def active_parameters(self) -> int:
         return sum(p.numel() for p in self.parameters())
 
+    @torch.no_grad()
+    def sketch(self, generator: torch.Generator) -> None:
+        """Makes the gradient of A a sketch of that of the whole change; the function stays the base's."""
+        self.A.zero_()
+        self.B.copy_(torch.randn(self.B.shape, generator=generator))
+
+    @torch.no_grad()
+    def start_along(self, gradient: Tensor) -> None:
+        """Starts A along the rows of its gradient under `sketch`, as long in the mean as random rows are; B is zero."""
+        left, _, right = torch.linalg.svd(gradient.float(), full_matrices=False)
+        self.A.copy_(left @ right / math.sqrt(3))
+        self.B.zero_()
+
 
 @bank_kind("lora", LoraConfig)
 class LoraBank(Bank):
     """Low-rank experts in and beside the taps, and in attention where asked; see the top of this file."""
+
+    config: LoraConfig
+
+    @property
+    def starts_by_gradient(self) -> bool:
+        return self.config.start == "gradient"
+
+    def sketch(self, generator: torch.Generator) -> list[nn.Parameter]:
+        parts = [self.part(site) for site in self.sites]
+        for part in parts:
+            part.sketch(generator)  # type: ignore[operator]
+        return [part.A for part in parts]  # type: ignore[misc]
+
+    def start_along(self, gradients: Sequence[Tensor]) -> None:
+        for site, gradient in zip(self.sites, gradients, strict=True):
+            self.part(site).start_along(gradient)  # type: ignore[operator]
 
     @classmethod
     def build(cls, taps: Sequence[Tap], model: nn.Module, config: LoraConfig, generator: torch.Generator) -> LoraBank:

@@ -198,6 +198,7 @@ class BankModule(StepModule):
         super().__init__(model, config, cached=True)
         self.bank = bank
         self._attachment = attachment
+        self.first: Iterable[Any] = ()  # batches that a bank may look at before its first step
         attachment.add(NAME, bank)
 
     def trained(self) -> Iterable[nn.Parameter]:
@@ -206,6 +207,26 @@ class BankModule(StepModule):
     def on_train_start(self) -> None:
         if is_spread(self._base[0]):  # Lightning has moved all of the bank to one device
             put_beside(self.bank, self._base[0])
+        if self.bank.starts_by_gradient and self.steps_done == 0:
+            self._start_by_gradient()
+
+    def _start_by_gradient(self) -> None:
+        """Starts the bank along the gradient of the loss of `first`, the same on every process."""
+        wanted = list(self.bank.sketch(torch.Generator().manual_seed(self.config.seed)))
+        sums = [torch.zeros_like(parameter, dtype=torch.float32) for parameter in wanted]
+        for batch in self.first:
+            placed = self.placed(batch)
+            with self.trainer.precision_plugin.forward_context():
+                total, weight, _ = self._sums(placed, self.logits(placed))
+            everywhere = self.rank.total(weight)
+            loss = total / everywhere  # a process gives its share of the mean
+            for held, gradient in zip(sums, torch.autograd.grad(loss, wanted, allow_unused=True), strict=True):
+                if gradient is not None:
+                    held += gradient
+        gradients = [self.rank.total(held) for held in sums]
+        if not all(bool(torch.isfinite(gradient).all()) for gradient in gradients):
+            raise LynxError("training: the gradient before the first step is not finite; use precision=float32")
+        self.bank.start_along(gradients)
 
     @contextmanager
     def acting(self, batch: Any) -> Iterator[None]:

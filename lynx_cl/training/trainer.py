@@ -30,6 +30,7 @@ from lynx_cl.training.ranks import ALONE, Rank
 from lynx_cl.training.result import Record, TrainResult
 from lynx_cl.training.stream import Epochs, Stream
 
+FIRST = 8  # batches, those of the first steps, that a bank which starts by gradient looks at before them
 FREE = {"max_minutes", "log_every", "cache_mb"}  # settings that a resumed run may change
 
 
@@ -78,6 +79,7 @@ def train_bank(
         module = BankModule(model, attachment, bank, config)
         what = {"kind": bank.kind, "bank": bank.bank_config()}
         module.rank, module.meets = rank, shard
+        module.first = Stream(train_batches, config.seed, 0, min(FIRST, config.steps), config.steps)
         run = _fit(base, bank, what, module, train_batches, val_batches, run_dir, resume, on_log, progress)
     bank.requires_grad_(False).eval()
     return run.result(before, frozen())
