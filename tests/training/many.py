@@ -27,6 +27,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     "fixed": ("llama", "twin", {"alpha": "fixed"}, {"gradient_checkpointing": True}),
     "sparse": ("qwen3_moe", "twin", {}, {}),
     "lora": ("qwen3_moe", "lora", {"attention": True}, {"loss": "plain", "max_minutes": 60.0}),
+    "gradient": ("llama", "lora", {"experts": 1, "start": "gradient"}, {}),
 }
 MUTE = "LYNX_CL_TEST_MUTE"  # the number of a process whose rows lose their answers from the second epoch on
 PAUSE = "LYNX_CL_TEST_PAUSE"  # seconds after each record: time for a signal to come

@@ -91,7 +91,7 @@ def test_two_processes_give_the_bank_of_one(shared: tuple[Path, str, str], tmp_p
 
 
 def test_a_base_that_is_shared_out_gives_the_same_bank(shared: tuple[Path, str, str], tmp_path: Path) -> None:
-    cases = ("fixed", "sparse", "lora")
+    cases = ("fixed", "sparse", "lora", "gradient")
     process = start(tmp_path, *cases, strategy="fsdp")
     _, error = process.communicate(timeout=LIMIT)
     assert process.returncode == 0 and error == "", error
