@@ -1,4 +1,4 @@
-"""A lora bank that starts along the gradient: what it finds, that it is the base's function still, and the same again."""
+"""A lora bank that starts along the gradient: what it finds, still the function of the base, and repeatable."""
 
 from __future__ import annotations
 
