@@ -78,7 +78,7 @@ class Bank(nn.Module):
 
     @property
     def starts_by_gradient(self) -> bool:
-        """Whether the first step waits for `sketch` and `start_along`."""
+        """Whether training must begin by `sketch` and `start_along`: never of a bank that has learned something."""
         return False
 
     def sketch(self, generator: torch.Generator) -> Sequence[nn.Parameter]:

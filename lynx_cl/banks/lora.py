@@ -95,17 +95,19 @@ class LoraBank(Bank):
 
     @property
     def starts_by_gradient(self) -> bool:
-        return self.config.start == "gradient"
+        return self.config.start == "gradient" and not any(bool(part.B.any()) for part in self._experts())
 
     def sketch(self, generator: torch.Generator) -> list[nn.Parameter]:
-        parts = [self.part(site) for site in self.sites]
-        for part in parts:
-            part.sketch(generator)  # type: ignore[operator]
-        return [part.A for part in parts]  # type: ignore[misc]
+        for part in self._experts():
+            part.sketch(generator)
+        return [part.A for part in self._experts()]
 
     def start_along(self, gradients: Sequence[Tensor]) -> None:
-        for site, gradient in zip(self.sites, gradients, strict=True):
-            self.part(site).start_along(gradient)  # type: ignore[operator]
+        for part, gradient in zip(self._experts(), gradients, strict=True):
+            part.start_along(gradient)
+
+    def _experts(self) -> list[LowRankExperts]:
+        return [part for part in self.parts.children() if isinstance(part, LowRankExperts)]
 
     @classmethod
     def build(cls, taps: Sequence[Tap], model: nn.Module, config: LoraConfig, generator: torch.Generator) -> LoraBank:

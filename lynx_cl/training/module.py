@@ -207,7 +207,7 @@ class BankModule(StepModule):
     def on_train_start(self) -> None:
         if is_spread(self._base[0]):  # Lightning has moved all of the bank to one device
             put_beside(self.bank, self._base[0])
-        if self.bank.starts_by_gradient and self.steps_done == 0:
+        if self.bank.starts_by_gradient:
             self._start_by_gradient()
 
     def _start_by_gradient(self) -> None:
@@ -218,8 +218,7 @@ class BankModule(StepModule):
             placed = self.placed(batch)
             with self.trainer.precision_plugin.forward_context():
                 total, weight, _ = self._sums(placed, self.logits(placed))
-            everywhere = self.rank.total(weight)
-            loss = total / everywhere  # a process gives its share of the mean
+            loss = total / self.rank.total(weight)  # a process gives its share of the mean
             for held, gradient in zip(sums, torch.autograd.grad(loss, wanted, allow_unused=True), strict=True):
                 if gradient is not None:
                     held += gradient

@@ -18,6 +18,7 @@ from tests.families.tiny import tiny_base, tiny_batch
 from tests.training.test_trainer import CONFIG, epochs, train, validation
 
 BANK = {"experts": 1, "rank": 4, "attention": True, "start": "gradient"}
+STILL = CONFIG.model_copy(update={"learning_rate": 1e-30, "steps": 1, "val_every": 1})
 
 
 def test_rows_span_the_gradient_where_it_has_that_rank() -> None:
@@ -53,8 +54,7 @@ def test_before_the_first_step_it_is_the_base_and_not_at_random(tmp_path: Path, 
     base, batch = tiny_base(family), tiny_batch(4, seed=3)
     bank = build_bank("lora", find_taps(base.model), base.model, BANK, 0)
     random = bank_bytes(bank)
-    still = CONFIG.model_copy(update={"learning_rate": 1e-30, "steps": 1, "val_every": 1})
-    train_bank(base, bank, epochs, validation(), still, tmp_path)
+    train_bank(base, bank, epochs, validation(), STILL, tmp_path)
     assert bank_bytes(bank) != random
     for part in bank.parts.children():
         assert isinstance(part, LowRankExperts)
@@ -77,6 +77,15 @@ def test_the_start_is_along_the_loss_of_its_first_batches(tmp_path: Path) -> Non
     first, result = train(tmp_path / "a", kind="lora", bank=BANK)
     again, _ = train(tmp_path / "b", kind="lora", bank=BANK)
     assert bank_bytes(first) == bank_bytes(again)
+    starts = []
+    for number in (0, 100):
+        base = tiny_base("llama")
+        bank = build_bank("lora", find_taps(base.model), base.model, BANK, 0)
+        others = [tiny_batch(8, seed=number + i) for i in range(7)]
+        train_bank(base, bank, lambda seed, others=others: others, validation(), STILL, tmp_path / str(number))  # type: ignore[misc]
+        starts.append(bank.state())
+    apart = [float((one - starts[1][name]).norm() / one.norm()) for name, one in starts[0].items() if name[-1] == "A"]
+    assert len(apart) == len(bank.sites) and min(apart) > 0.01
     losses = [r["val/loss"] for r in result.history if "val/loss" in r]
     assert losses[-1] < 0.8 * losses[0] and all(math.isfinite(loss) for loss in losses)
 
@@ -98,3 +107,14 @@ def test_a_run_that_goes_on_does_not_start_anew(tmp_path: Path) -> None:
     resumed, _ = train(stopped, kind="lora", bank=BANK, resume=True, on_log=lambda r: steps.append(r["step"]))
     assert min(steps) > 20
     assert bank_bytes(resumed) == bank_bytes(whole)
+
+
+def test_a_bank_that_has_learned_goes_on_from_there(tmp_path: Path) -> None:
+    """As an update of a task does: the directions are those of the bank, not new ones."""
+    base = tiny_base("llama")
+    bank = build_bank("lora", find_taps(base.model), base.model, BANK, 0)
+    train_bank(base, bank, epochs, validation(), CONFIG, tmp_path / "first")
+    before = {name: tensor.clone() for name, tensor in bank.state().items()}
+    train_bank(base, bank, epochs, validation(), STILL, tmp_path / "second")
+    for name, tensor in bank.state().items():
+        torch.testing.assert_close(tensor, before[name], rtol=0, atol=1e-20)
