@@ -24,11 +24,9 @@ from torch import Tensor, nn
 from lynx_cl.banks.base import Bank, Frozen, Part, bank_kind
 from lynx_cl.banks.ffn import FeedForward, read_feed_forward
 from lynx_cl.banks.growth import active_parameters
-from lynx_cl.base.quantise import is_packed, is_quantised
+from lynx_cl.banks.mixture import ChangedMixture, check_addable
 from lynx_cl.base.settings import Settings
-from lynx_cl.base.spread import is_elsewhere
 from lynx_cl.base.taps import Tap
-from lynx_cl.errors import LynxError
 
 ALPHA_START = 0.5
 
@@ -113,7 +111,7 @@ class _Order:
         self.counts: list[int] = torch.bincount(owner, minlength=experts).tolist()
 
 
-class SparseTwin(Part):
+class SparseTwin(ChangedMixture):
     """The deviations of a whole sparse mixture: its experts, its gate and whatever else it owns."""
 
     def __init__(self, module: nn.Module, config: TwinConfig) -> None:
@@ -123,27 +121,16 @@ class SparseTwin(Part):
             {name.replace(".", "/"): nn.Parameter(torch.zeros(p.shape)) for name, p in module.named_parameters()}
         )
         self._active = active_parameters(module)
-        self._sums: tuple[tuple, dict[str, Tensor]] | None = None
 
     def forward(self, x: Tensor, frozen: Frozen) -> Tensor:
         output = frozen.output
-        twin = frozen.call(x, self._weights(frozen.module))
+        twin = frozen.call(x, self.weights(frozen.module))
         return output + self.alpha.to(output.dtype) * (twin - output)
 
     def active_parameters(self) -> int:
         return self._active + self.alpha.numel()
 
-    def _weights(self, module: nn.Module) -> dict[str, Tensor]:
-        """Frozen weights plus deviations; the sums are kept between forwards that train nothing, as in generation."""
-        if torch.is_grad_enabled():
-            self._sums = None
-            return self._add(module)
-        state = tuple((p.data_ptr(), p._version) for p in (*self.deviations.values(), *module.parameters()))
-        if self._sums is None or self._sums[0] != state:
-            self._sums = (state, self._add(module))
-        return self._sums[1]
-
-    def _add(self, module: nn.Module) -> dict[str, Tensor]:
+    def add(self, module: nn.Module) -> dict[str, Tensor]:
         return {n: (p + self.deviations[n.replace(".", "/")]).to(p.dtype) for n, p in module.named_parameters()}
 
 
@@ -156,17 +143,7 @@ class TwinBank(Bank):
         parts: dict[str, Part] = {}
         for tap in taps:
             module = model.get_submodule(tap.name)
-            unfit = is_quantised if tap.sparse else is_packed
-            if any(unfit(parameter) for parameter in module.parameters()):
-                raise LynxError(
-                    f"tap {tap.name}: its weights are quantised, so that a twin bank cannot add to them; take --bank "
-                    "lora, or load the base in full"
-                )
-            if is_elsewhere(module):
-                raise LynxError(
-                    f"tap {tap.name}: its weights are not in the memory that computes (device_map), so that a twin "
-                    "bank cannot add to them; take --bank lora"
-                )
+            check_addable(module, tap.name, cls.kind, tap.sparse)
             if tap.sparse:
                 parts[tap.name] = SparseTwin(module, config)
             else:

@@ -20,6 +20,7 @@ BANKS = [
     ("lora", {}),
     ("lora", {"experts": 1, "attention": True}),
     ("lora", {"attention": True, "attention_layers": "taps"}),
+    ("block", {"blocks": 4}),
 ]
 FAMILIES = ["qwen3_moe", "llama", "phi", "phi3"]
 

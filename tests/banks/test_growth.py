@@ -54,3 +54,14 @@ def test_lora_by_hand() -> None:
     assert growth(bank, dense).parameters == 2 * network + 2 * 4 * square
     assert bank.parameters_per_tap()["model.layers.1.mlp"] == network
     assert bank.parameters_per_tap()["model.layers.3.self_attn"] == 4 * square
+
+
+def test_blocks_by_hand() -> None:
+    blocks = 8
+    sparse = tiny_causal("qwen3_moe")
+    counted = growth(build_bank("block", find_taps(sparse), sparse, {"blocks": blocks}, 0), sparse)
+    attention, experts = LAYERS * ATTENTION // blocks, 2 * 3 * H * EXPERT // blocks  # the same change for all experts
+    assert counted.parameters == counted.active_parameters == attention + experts
+    dense = tiny_causal("llama")
+    counted = growth(build_bank("block", find_taps(dense), dense, {"blocks": blocks, "attention": False}, 0), dense)
+    assert counted.parameters == 2 * 3 * H * INNER // blocks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from types import SimpleNamespace
 
 import peft
@@ -12,6 +13,7 @@ from torch import nn
 
 from lynx_cl.banks.attach import attach
 from lynx_cl.banks.base import bank_bytes, bank_kinds, build_bank, load_bank
+from lynx_cl.banks.block import zeros
 from lynx_cl.base.taps import find_taps
 from lynx_cl.errors import LynxError, UsageError
 from tests.banks.test_attach import disturbed
@@ -105,7 +107,51 @@ def test_a_sparse_twin_is_a_changed_copy_of_the_mixture() -> None:
                 assert not torch.allclose(frozen(x), expected, atol=1e-3)
 
 
-@pytest.mark.parametrize(("kind", "config"), [("twin", {}), ("lora", {"attention": True})])
+@pytest.mark.parametrize("family", ["llama", "qwen3_moe", "mixtral"])
+def test_a_block_bank_is_a_model_of_changed_matrices(family: str) -> None:
+    """Entry (o, i) of a projection moves only where i mod blocks is the block that o lies in; biases and gates stay."""
+    model, inputs = tiny_llava(family), tiny_inputs(2)
+    taps = find_taps(model, every=1)
+    bank = disturbed(build_bank("block", taps, model, {"blocks": 4, "scale": 1.5}, 0))
+    with attach(model, taps) as attachment:
+        attachment.add("a", bank)
+        with attachment.bank("a"):
+            ours = model(**inputs).logits
+            with torch.no_grad():
+                kept = [model(**inputs).logits for _ in range(2)]
+    oracle = copy.deepcopy(model)
+    changed = []
+    with torch.no_grad():
+        for name, parameter in oracle.named_parameters():
+            site, _, _ = name.rpartition(".weight")
+            blocks = bank.state().get(f"{site}.B")
+            if blocks is None and ".experts." in name:
+                tap, _, path = name.partition(".experts.")
+                blocks = bank.state()[f"{tap}.changes.{re.sub(r'^[0-9]+[.]', '', path)}"]
+            if blocks is None:
+                continue
+            number, outside, inside = blocks.shape
+            change = torch.zeros(number * outside, inside * number)
+            for block in range(number):
+                change[block * outside : (block + 1) * outside, block::number] = blocks[block]
+            parameter.add_(1.5 * change)
+            changed.append(name)
+    torch.testing.assert_close(ours, oracle(**inputs).logits, atol=1e-5, rtol=1e-5)
+    assert all(torch.equal(ours, again) for again in kept)
+    assert not torch.allclose(ours, model(**inputs).logits, atol=1e-2)
+    layers = [(name, p) for name, p in model.named_parameters() if ".language_model.layers." in name]
+    assert {name.split(".")[-2] for name, p in layers if p.dim() > 1 and name not in changed} <= {"gate"}
+
+
+def test_blocks_fit_the_widths() -> None:
+    assert zeros(192, 384, 12, "w").shape == (12, 32, 16)
+    assert zeros(192, 384, 13, "w").shape == (16, 24, 12)
+    assert zeros(64, 48, 1, "w").shape == (1, 48, 64)
+    with pytest.raises(LynxError, match="w: its widths 64 and 48 are not divided by 17 .* give blocks of at most 16"):
+        zeros(64, 48, 17, "w")
+
+
+@pytest.mark.parametrize(("kind", "config"), [("twin", {}), ("lora", {"attention": True}), ("block", {"blocks": 4})])
 @pytest.mark.parametrize("family", ["qwen3_moe", "llama"])
 def test_a_bank_written_and_loaded_answers_the_same(family: str, kind: str, config: dict) -> None:
     base = tiny_base(family)
@@ -156,12 +202,13 @@ def test_the_seed_decides_the_bytes() -> None:
 def test_settings_are_checked() -> None:
     model = tiny_llava()
     taps = find_taps(model)
-    assert list(bank_kinds()) == ["external", "lora", "twin"]
+    assert list(bank_kinds()) == ["block", "external", "lora", "twin"]
     for kind, config, message in [
-        ("twins", {}, "bank kind 'twins' is unknown; known: external, lora, twin"),
+        ("twins", {}, "bank kind 'twins' is unknown; known: block, external, lora, twin"),
         ("twin", {"rank": 4}, "bank twin: key 'rank' is unknown; known: alpha, experts, top_k"),
         ("twin", {"experts": 2, "top_k": 3}, "bank twin: top_k = 3 exceeds experts = 2"),
         ("lora", {"rank": 0}, "bank lora: rank = 0: input should be greater than or equal to 1"),
+        ("block", {"rank": 4}, "bank block: key 'rank' is unknown; known: attention, attention_layers, blocks, scale"),
         ("lora", {"attention_layers": "some"}, "bank lora: attention_layers = 'some': input should be 'all' or 'taps'"),
     ]:
         with pytest.raises(UsageError) as failure:
@@ -176,7 +223,8 @@ def test_every_parameter_of_a_bank_gets_a_gradient() -> None:
     for family in ("qwen3_moe", "llama"):
         model = tiny_llava(family)
         taps = find_taps(model)
-        for kind, config in [("twin", {"experts": 2, "top_k": 2}), ("lora", {"attention": True})]:
+        kinds: list[tuple[str, dict]] = [("twin", {"experts": 2, "top_k": 2}), ("lora", {"attention": True})]
+        for kind, config in [*kinds, ("block", {"blocks": 2})]:
             bank = disturbed(build_bank(kind, taps, model, config, 0)).requires_grad_(True)
             with attach(model, taps) as attachment:
                 attachment.add("a", bank)
