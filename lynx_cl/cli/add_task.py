@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from lynx_cl.continual.plan import Plan
 
 
-BankOption = Annotated[str | None, typer.Option("--bank", help="The bank's kind: twin (default), lora or external.")]
+BankOption = Annotated[
+    str | None, typer.Option("--bank", help="The bank's kind: twin (default), lora, block or external.")
+]
 DataOption = Annotated[str | None, typer.Option("--data", help="scout, scenes, voc:FOLDER, coco:FOLDER.")]
 SettingsArgument = Annotated[list[str] | None, typer.Argument(help="Settings as key=value, e.g. train.steps=600.")]
 BaseOption = Annotated[

@@ -132,10 +132,11 @@ def test_its_own_type_holds_on_disk(folder: Path) -> None:
 
 def test_what_cannot_be_changed_is_refused(folder: Path) -> None:
     base = spread(folder, ALL)
-    with pytest.raises(
-        LynxError, match=r"tap model.language_model.layers.1.mlp: .* cannot add to them; take --bank lora"
-    ):
-        build_bank("twin", find_taps(base.model), base.model, {}, 0)
+    for kind in ("twin", "block"):
+        with pytest.raises(
+            LynxError, match=rf"layers.1.mlp: .* so that a {kind} bank cannot add to them; take --bank lora"
+        ):
+            build_bank(kind, find_taps(base.model), base.model, {}, 0)
     with pytest.raises(LynxError, match=r"not in the memory that computes .*; train a bank beside it"):
         ModelPart(base.model, all_but_tower(base.model))
 
