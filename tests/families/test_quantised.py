@@ -87,8 +87,10 @@ def test_a_bank_trains_in_fp32_and_is_saved_and_loaded(saved: Saved, name: str, 
     base = load_base(str(saved(name, scheme)))
     before = digest(base.model.state_dict().items())
     taps = find_taps(base.model, 1)
-    for kind in ("lora", "twin") if scheme == "int8" else ("lora",):
-        config = {"attention": True} if kind == "lora" else {}
+    settings: dict[str, dict] = {"lora": {"attention": True}, "block": {"blocks": 4}, "twin": {}}
+    for kind, config in settings.items():
+        if kind == "twin" and scheme != "int8":
+            continue
         bank = build_bank(kind, taps, base.model, config, 0)
         assert all(parameter.dtype == torch.float32 for parameter in bank.parameters())
         batch, losses = encoded(base), []
