@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lynx_cl.base.places import detector_place, place_of
-from lynx_cl.continual.config import read_config
 from lynx_cl.errors import UsageError
 from lynx_cl.home import shipped
 
@@ -38,29 +37,6 @@ def bank_settings(kind: str, values: Mapping[str, Any], card: TaskCard, base_gra
         raise UsageError("bank external: names no detector; give bank.external.model=FOLDER, or a hub name")
     detector_place(values["model"])
     return {**values, "grammar": card.box_grammar(base_grammar).name, "phrasings": list(card.prompts.train)}
-
-
-def bank_of(
-    kind: str, config: Mapping[str, Any], detectors: Mapping[str, str], card: TaskCard, base_grammar: str
-) -> tuple[str, dict[str, Any]]:
-    """The kind and settings of a task's bank: the detector that is named for it, else `config` over what adds take."""
-    values = {**read_config().bank.get(kind, {}), **config}
-    if card.name in detectors:
-        kind, values = KIND, {"model": detectors[card.name]}
-    return kind, bank_settings(kind, values, card, base_grammar)
-
-
-def check_banks(
-    kind: str, config: Mapping[str, Any], detectors: Mapping[str, str], cards: Sequence[TaskCard], base_grammar: str
-) -> None:
-    """Raises UsageError where `bank_of` is no bank for one of the tasks, or a detector is named for none of them."""
-    from lynx_cl.banks.base import read_bank_config
-
-    unknown = sorted(detectors.keys() - {card.name for card in cards})
-    if unknown:
-        raise UsageError(f"detectors names {unknown[0]}, which is no task of the study")
-    for card in cards:
-        read_bank_config(*bank_of(kind, config, detectors, card, base_grammar))
 
 
 def detector_name(values: Mapping[str, Any]) -> str:

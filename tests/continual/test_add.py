@@ -250,7 +250,7 @@ def test_adding_again_is_refused_and_changes_nothing(learned):
     [
         (["add-task", "groundnig", "--data", "scout"], 2, "task 'groundnig' is unknown"),
         (["add-task", "grounding", "--data", "scuot"], 2, "did you mean scout"),
-        (["add-task", "grounding", "--data", "scout", "--bank", "twins"], 2, "known: external, lora, twin"),
+        (["add-task", "grounding", "--data", "scout", "--bank", "twins"], 2, "known: block, external, lora, twin"),
         (["add-task", "grounding", "--data", "scout", "train.stesp=3"], 2, "key 'train.stesp'"),
         (["add-task", "grounding", "--data", "scout", "train.steps=x"], 2, "train.steps"),
         (["add-task", "grounding", "--data", "voc:nowhere"], 2, "no folder "),

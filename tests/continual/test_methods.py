@@ -301,6 +301,21 @@ def test_settings_are_checked() -> None:
         read_method("ewc", {"strenght": 1}, "here")
 
 
+def test_lynx_gives_a_task_a_bank_of_its_own_kind(make: Callable[..., Method]) -> None:
+    settings = {"tasks": {"grounding": {"bank": "block", "config": {"blocks": 4}}}}
+    method, plain, blocks = make("lynx", **settings), make("lynx"), make("lynx", bank="block", config={"blocks": 4})
+    for stage in (1, 2):
+        for one in (method, plain, blocks):
+            one.learn(stage)
+    banks = [one.state() for one in (method, plain, blocks)]
+    for task, other in (("counting", banks[1]), ("grounding", banks[2])):
+        own = {name: tensor for name, tensor in banks[0].items() if name.startswith(f"{task}/bank/")}
+        assert own and all(torch.equal(tensor, other[name]) for name, tensor in own.items())
+    again = make("lynx", **settings)
+    again.load_state(method.state(), 2)
+    assert answers(again) == answers(method) and again.added() == method.added()
+
+
 def test_lynx_leaves_a_task_to_a_detector_and_learns_the_others(make: Callable[..., Method], tmp_path: Path) -> None:
     detector = str(owlv2(tmp_path / "owlv2"))
     method, plain = make("lynx", detectors={"grounding": detector}), make("lynx")

@@ -102,10 +102,23 @@ def test_the_order_of_the_tasks_is_the_default(home: Home) -> None:
         ),
         (
             {"methods": {"a": {"method": "lynx", "bank": "lroa"}}},
-            "mine.yaml: methods.a: bank kind 'lroa' is unknown; known: external, lora, twin",
+            "mine.yaml: methods.a: bank kind 'lroa' is unknown; known: block, external, lora, twin",
         ),
         ({"methods": {"lynx": {"config": {"rnk": 2}}}}, "methods.lynx: bank lora: key 'rnk' is unknown; known: attent"),
         ({"methods": {"lynx": {"bank": "external"}}}, "methods.lynx: task 'counting' is of kind counting; an external"),
+        ({"methods": {"lynx": {"tasks": {"boats": {}}}}}, "methods.lynx: tasks names boats, which is no task of the"),
+        (
+            {"methods": {"lynx": {"tasks": {"counting": {"bnk": 1}}}}},
+            "key 'tasks.counting.bnk' is unknown; known: b",
+        ),
+        (
+            {"methods": {"lynx": {"tasks": {"counting": {"bank": "block", "config": {"rank": 2}}}}}},
+            "methods.lynx: tasks.counting: bank block: key 'rank' is unknown; known: attention",
+        ),
+        (
+            {"methods": {"lynx": {"tasks": {"counting": {}}, "detectors": {"counting": "x"}}}},
+            "methods.lynx: tasks and detectors both say what answers counting; keep one",
+        ),
         ({"methods": {"lynx": {"detectors": {"boats": "x"}}}}, "methods.lynx: detectors names boats, which is no task"),
         ({"methods": {"lynx": {"detectors": {"grounding": "./nope"}}}}, "methods.lynx: .*nope"),
         ({"methods": {"lynx": {"embedder": "txt"}}}, "methods.lynx: router: embedder 'txt' is unknown; known: text"),

@@ -14,13 +14,13 @@ from torch import Tensor
 from lynx_cl.banks.attach import attach
 from lynx_cl.banks.base import Bank, build_bank
 from lynx_cl.banks.growth import growth
-from lynx_cl.base.settings import Settings
 from lynx_cl.base.taps import find_taps
+from lynx_cl.continual.bank_choice import BankChoices
 from lynx_cl.continual.course import Course, Lesson
 from lynx_cl.continual.measure import TaskMeasurement, TaskUnderTest, measure
 from lynx_cl.continual.method import Added, Learning, Method, method
 from lynx_cl.continual.one_model import learn_bank
-from lynx_cl.continual.outside import KIND, bank_of, check_banks
+from lynx_cl.continual.outside import KIND
 from lynx_cl.errors import LynxError
 from lynx_cl.registry.snapshot import BASE_TASK
 from lynx_cl.router.embedders import Embedder, embedder_named, needs_base
@@ -30,16 +30,9 @@ from lynx_cl.router.statistics import TaskStatistics, fit_task
 from lynx_cl.router.stored import FILE
 
 
-class LynxSettings(Settings):
-    """`bank` is a kind of bank and `config` its settings, over those of `add-task`; `every` is its taps'.
+class LynxSettings(BankChoices):
+    """`every` is that of all banks' taps. `embedder` is the router's, which is solved from `prompts` of each task."""
 
-    `detectors` names, by task, the frozen detector that answers in the place of a bank that is trained. `embedder` is
-    the router's, which is solved from `prompts` requests of each task.
-    """
-
-    bank: str = "lora"
-    config: dict[str, Any] = {}
-    detectors: dict[str, str] = {}
     every: int = Field(2, ge=1)
     learning_rate: float = Field(8e-3, gt=0)
     embedder: str = "text"
@@ -68,7 +61,7 @@ class Lynx(Method):
 
     @classmethod
     def check(cls, settings: LynxSettings, lessons: Sequence[Lesson], grammar: str) -> None:
-        check_banks(settings.bank, settings.config, settings.detectors, [lesson.card for lesson in lessons], grammar)
+        settings.check_banks([lesson.card for lesson in lessons], grammar)
         if not needs_base(settings.embedder):
             embedder_named(settings.embedder, None)
 
@@ -114,6 +107,6 @@ class Lynx(Method):
 
     def _new_bank(self, stage: int) -> Bank:
         base, card, config = self.course.base, self.course.lessons[stage - 1].card, self.config
-        kind, values = bank_of(config.bank, config.config, config.detectors, card, base.card.grammar)
+        kind, values = config.bank_of(card, base.card.grammar)
         taps = find_taps(base.model, config.every, base.card.taps)
         return build_bank(kind, taps, base.model, values, self.course.seed)
