@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
 from lynx_cl.base.settings import Settings
 from lynx_cl.continual.config import read_config
 from lynx_cl.continual.outside import KIND, bank_settings
@@ -29,6 +31,12 @@ class BankChoices(BankChoice):
 
     tasks: dict[str, BankChoice] = {}
     detectors: dict[str, str] = {}
+
+    @model_serializer(mode="wrap")
+    def _told(self, usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """`tasks` is told where it names any: results of before there was such a key are of the same method."""
+        told: dict[str, Any] = usual(self)
+        return told if self.tasks else {key: value for key, value in told.items() if key != "tasks"}
 
     def bank_of(self, card: TaskCard, base_grammar: str) -> tuple[str, dict[str, Any]]:
         """The kind and settings of a task's bank."""
