@@ -121,7 +121,7 @@ def test_a_dry_run_runs_nothing(home: Path, tmp_path: Path, capsys: pytest.Captu
     small = ["sequence-8", "seeds=[0]", "budget.pictures=20"]
     assert main(["experiment", "run", *small, "--dry-run", "--home", str(tmp_path)]) == 0
     out, error = capsys.readouterr()
-    assert re.search(r"cells +51\n", out) and error == "" and not list(tmp_path.iterdir())
+    assert re.search(r"cells +57\n", out) and error == "" and not list(tmp_path.iterdir())
     assert main(["experiment", "run", "sequence-8", "budget.steps=0", "--dry-run", "--home", str(tmp_path)]) == 2
     capsys.readouterr()
     assert main(["experiment", "run", "short", "budget.steps=7", "--dry-run", "--home", str(home)]) == 2
