@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from lynx_cl.banks.base import Bank, Frozen, Part, bank_kind
 from lynx_cl.banks.mixture import ChangedMixture, check_addable
 from lynx_cl.base.settings import Settings
-from lynx_cl.base.taps import Tap, attention_projections
+from lynx_cl.base.taps import Tap, projections
 from lynx_cl.errors import LynxError
 
 
@@ -54,9 +54,6 @@ class BlockLinear(Part):
         change = torch.einsum("...ib,boi->...bo", apart, self.B.to(x.dtype)).flatten(-2)
         return output + self.scale * change.to(output.dtype)
 
-    def active_parameters(self) -> int:
-        return self.B.numel()
-
 
 class BlockMixture(ChangedMixture):
     """The change of every expert of a sparse mixture, the same for all."""
@@ -66,14 +63,12 @@ class BlockMixture(ChangedMixture):
         self.scale = config.scale
         self.changes = nn.ParameterDict()
         for path, parameter in _matrices(module):
-            inside, outside = parameter.shape[-1], parameter.shape[-2]
-            self.changes.setdefault(_of_all(path), zeros(inside, outside, config.blocks, f"{name}.{path}"))
+            if _of_all(path) not in self.changes:
+                outside, inside = parameter.shape[-2:]
+                self.changes[_of_all(path)] = zeros(inside, outside, config.blocks, f"{name}.{path}")
 
     def forward(self, x: Tensor, frozen: Frozen) -> Tensor:
         return frozen.call(x, self.weights(frozen.module))
-
-    def active_parameters(self) -> int:
-        return sum(p.numel() for p in self.parameters())
 
     def add(self, module: nn.Module) -> dict[str, Tensor]:
         changes = {name: self.scale * matrix(blocks) for name, blocks in self.changes.items()}
@@ -87,21 +82,11 @@ class BlockBank(Bank):
     @classmethod
     def build(cls, taps: Sequence[Tap], model: nn.Module, config: BlockConfig, generator: torch.Generator) -> BlockBank:
         parts: dict[str, Part] = {}
-        linears: list[str] = []
-        for tap in taps:
+        for tap in (tap for tap in taps if tap.sparse):
             module = model.get_submodule(tap.name)
-            if tap.sparse:
-                check_addable(module, tap.name, cls.kind, sparse=True)
-                parts[tap.name] = BlockMixture(module, config, tap.name)
-                continue
-            inside = [name for name, child in module.named_modules() if isinstance(child, nn.Linear)]
-            if not inside:
-                raise LynxError(f"tap {tap.name}: no linear projections for a block bank to act on; take --bank twin")
-            linears += [f"{tap.name}.{name}" for name in inside]
-        if config.attention:
-            layers = None if config.attention_layers == "all" else [tap.layer for tap in taps]
-            linears += attention_projections(model, layers)
-        for name in linears:
+            check_addable(module, tap.name, cls.kind, sparse=True)
+            parts[tap.name] = BlockMixture(module, config, tap.name)
+        for name in projections(model, taps, config.attention_layers if config.attention else "none"):
             linear = model.get_submodule(name)
             parts[name] = BlockLinear(linear.in_features, linear.out_features, config, name)  # type: ignore[arg-type]
         return cls(taps, config, parts)

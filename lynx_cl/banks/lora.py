@@ -24,8 +24,7 @@ from torch import Tensor, nn
 
 from lynx_cl.banks.base import Bank, Frozen, Part, bank_kind
 from lynx_cl.base.settings import Settings
-from lynx_cl.base.taps import Tap, attention_projections
-from lynx_cl.errors import LynxError
+from lynx_cl.base.taps import Tap, projections
 
 
 class LoraConfig(Settings):
@@ -70,9 +69,6 @@ class LowRankExperts(Part):
             inner = (inner.unflatten(-1, (self.experts, -1)) * gate[..., None]).flatten(-2)
         return output + self.scale * F.linear(inner, self.B.to(inner.dtype)).to(output.dtype)
 
-    def active_parameters(self) -> int:
-        return sum(p.numel() for p in self.parameters())
-
     @torch.no_grad()
     def sketch(self, generator: torch.Generator) -> None:
         """Makes the gradient of A a sketch of that of the whole change; the function stays the base's."""
@@ -112,21 +108,12 @@ class LoraBank(Bank):
     @classmethod
     def build(cls, taps: Sequence[Tap], model: nn.Module, config: LoraConfig, generator: torch.Generator) -> LoraBank:
         parts: dict[str, Part] = {}
-        linears: list[str] = []
-        for tap in taps if config.sites is None else ():
-            if tap.sparse:
+        if config.sites is None:
+            linears = projections(model, taps, config.attention_layers if config.attention else "none")
+            for tap in (tap for tap in taps if tap.sparse):
                 parts[tap.name] = LowRankExperts(tap.hidden, tap.hidden, config, True, generator)
-            else:
-                inside = [name for name, m in model.get_submodule(tap.name).named_modules() if isinstance(m, nn.Linear)]
-                if not inside:
-                    raise LynxError(
-                        f"tap {tap.name}: no linear projections for a lora bank to act on; no bank fits this family yet"
-                    )
-                linears += [f"{tap.name}.{name}" for name in inside]
-        linears += config.sites or ()
-        if config.attention and config.sites is None:
-            layers = None if config.attention_layers == "all" else [tap.layer for tap in taps]
-            linears += attention_projections(model, layers)
+        else:
+            linears = list(config.sites)
         for name in linears:
             linear = model.get_submodule(name)
             parts[name] = LowRankExperts(linear.in_features, linear.out_features, config, False, generator)  # type: ignore[arg-type]

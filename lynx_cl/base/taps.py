@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import nn
 
@@ -80,6 +81,21 @@ def read_tap(model: nn.Module, name: str, layer: int | None = None) -> Tap:
 def is_sparse(module: nn.Module) -> bool:
     """Whether a feed-forward module is a sparse mixture: it owns `experts`."""
     return isinstance(getattr(module, "experts", None), nn.Module)
+
+
+def projections(model: nn.Module, taps: Sequence[Tap], attention: Literal["all", "taps", "none"]) -> list[str]:
+    """Module paths of every linear projection in the dense taps, then in self-attention: of all decoder layers, of the
+    tapped ones, or of none. Raises LynxError where a dense tap has none.
+    """
+    paths: list[str] = []
+    for tap in (tap for tap in taps if not tap.sparse):
+        inside = [name for name, m in model.get_submodule(tap.name).named_modules() if isinstance(m, nn.Linear)]
+        if not inside:
+            raise LynxError(f"tap {tap.name}: no linear projections for a bank to act on; no bank fits this family yet")
+        paths += [f"{tap.name}.{name}" for name in inside]
+    if attention != "none":
+        paths += attention_projections(model, [tap.layer for tap in taps] if attention == "taps" else None)
+    return paths
 
 
 def attention_projections(model: nn.Module, layers: Iterable[int] | None = None) -> list[str]:
